@@ -1,0 +1,320 @@
+"""Page faults: first touch, copy on write, swap-in (``mm/memory.c``)."""
+
+from __future__ import annotations
+
+from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm.lru import add_page_to_unevictable_list, lru_cache_add_lru, page_evictable_in
+from ksmlab_core.mm.mlock import clear_page_mlock
+from ksmlab_core.mm.mm_types import (
+    COST_COPY,
+    COST_FAULT,
+    COW_COPIES,
+    COW_KSM,
+    DECIDED_PTE,
+    DECISION,
+    ITEM_STABLE,
+    KSM_QUEUE,
+    KSM_QUEUE_HEAD,
+    LRU_ACTIVE_ANON,
+    NONE,
+    PG_DIRTY,
+    PG_MLOCKED,
+    PG_SWAPBACKED,
+    PG_UPTODATE,
+    PGFAULT,
+    PGMAJFAULT,
+    PTE_DIRTY,
+    PTE_PRESENT,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+    SLOT_HAS_CACHE,
+    SW_BORN_YOUNG,
+    SWAPIN_COPIES,
+    SWAPIN_DEFERRED,
+    SWAPIN_REMERGES,
+    SWAPIN_SHARED,
+    TICK,
+    VM_LOCKED,
+    VM_MERGEABLE,
+    VM_WRITE,
+    ZERO_PAGE,
+)
+from ksmlab_core.mm.page_alloc import (
+    alloc_page,
+    alloc_zeroed_page,
+    get_page,
+    page_anon,
+    page_anon_vma,
+    page_ksm,
+    page_stable_node,
+    put_page,
+)
+from ksmlab_core.mm.rmap import (
+    anon_vma_prepare,
+    linear_page_index,
+    page_add_anon_rmap,
+    page_add_new_anon_rmap,
+    page_remove_rmap,
+)
+from ksmlab_core.mm.stable_tree import (
+    item_of_pte,
+    remove_rmap_item_from_tree,
+    stable_tree_append,
+    stable_tree_insert,
+    stable_tree_search,
+)
+from ksmlab_core.mm.swap import (
+    read_swap_cache_async,
+    reuse_swap_page,
+    swap_free,
+    swapin_readahead,
+    try_to_free_swap,
+    vm_swap_full,
+)
+
+VM_FAULT_MAJOR = 1
+VM_FAULT_WRITE = 2  # the write has been taken care of by a copy or a reuse
+VM_FAULT_OOM = 4
+VM_FAULT_SIGBUS = 8
+VM_FAULT_ERROR = VM_FAULT_OOM | VM_FAULT_SIGBUS
+
+# What a swap-in policy may answer; the numbers are those of policy.Swapin.
+SWAPIN_KERNEL = 0
+SWAPIN_COPY = 1
+SWAPIN_REMERGE = 2
+SWAPIN_SHARE = 3
+SWAPIN_DEFER = 4
+
+
+@jit
+def install_pte(m, p, page, flags):
+    """A present pte, born young where the architecture does that (R-OBJ-8)."""
+    m.pte_flags[p] = PTE_PRESENT | flags | (PTE_YOUNG if m.sc[SW_BORN_YOUNG] else 0)
+    m.pte_target[p] = page
+
+
+@jit
+def _mkwrite(m, p):
+    """PTE_WRITE if the area may be written at all."""
+    return PTE_WRITE if m.vma.vm_flags[m.pte.vma[p]] & VM_WRITE else 0
+
+
+@jit
+def _do_anonymous_page(m, p, write):
+    """First touch: the zero page for a reader, a zeroed page of its own for a writer (R-OBJ-7)."""
+    if not write:
+        m.pte_flags[p] = PTE_PRESENT | PTE_YOUNG
+        m.pte_target[p] = ZERO_PAGE
+        return 0
+    vma = m.pte.vma[p]
+    anon_vma_prepare(m, vma)
+    page = alloc_zeroed_page(m)
+    if page == NONE:
+        return VM_FAULT_OOM
+    m.frame.pg[page] |= PG_UPTODATE
+    m.mm.rss[m.vma.mm[vma]] += 1
+    page_add_new_anon_rmap(m, page, p)
+    writable = _mkwrite(m, p)
+    install_pte(m, p, page, writable | PTE_DIRTY if writable else 0)
+    return VM_FAULT_WRITE
+
+
+@jit
+def do_wp_page(m, p):
+    """A write to a read-only pte: reuse the page if nobody else needs it, else copy (R-COW-1 to R-COW-3)."""
+    old = m.pte_target[p]
+    vma = m.pte.vma[p]
+    if page_anon(m, old) and not page_ksm(m, old) and reuse_swap_page(m, old):
+        m.pte_flags[p] |= PTE_YOUNG | PTE_DIRTY | _mkwrite(m, p)
+        return VM_FAULT_WRITE
+    anon_vma_prepare(m, vma)
+    if old == ZERO_PAGE:
+        new = alloc_zeroed_page(m)
+    else:
+        new = alloc_page(m)
+    if new == NONE:
+        return VM_FAULT_OOM
+    if old == ZERO_PAGE:
+        m.mm.rss[m.vma.mm[vma]] += 1
+    else:
+        m.frame.content[new] = m.frame.content[old]
+        m.sc[TICK] += m.sc[COST_COPY]
+        m.sc[COW_COPIES] += 1
+        if page_ksm(m, old):
+            m.sc[COW_KSM] += 1
+        if m.vma.vm_flags[vma] & VM_LOCKED:
+            clear_page_mlock(m, old)
+    m.frame.pg[new] |= PG_UPTODATE
+    page_add_new_anon_rmap(m, new, p)
+    install_pte(m, p, new, PTE_DIRTY | _mkwrite(m, p))
+    if old != ZERO_PAGE:
+        page_remove_rmap(m, old)
+        put_page(m, old)
+    return VM_FAULT_WRITE
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Swap-in
+
+
+@jit
+def swapin_needs_copy(m, page, p):
+    """The seed's copy test, exact: another anon_vma or another place in it (R-SWAPIN-3)."""
+    av = page_anon_vma(m, page)
+    if av == NONE:
+        return False
+    return av != m.vma.anon_vma[m.pte.vma[p]] or m.frame.index[page] != linear_page_index(m, p)
+
+
+@jit
+def _ksm_does_need_to_copy(m, page, p):
+    """A private copy of a swap-cache page, off the swap cache; the lookup's reference goes (R-SWAPIN-5)."""
+    new = alloc_page(m)
+    if new != NONE:
+        m.frame.content[new] = m.frame.content[page]
+        m.sc[TICK] += m.sc[COST_COPY]
+        m.sc[SWAPIN_COPIES] += 1
+        m.frame.pg[new] |= PG_DIRTY | PG_UPTODATE | PG_SWAPBACKED
+        if page_evictable_in(m, new, m.pte.vma[p]):
+            lru_cache_add_lru(m, new, LRU_ACTIVE_ANON)
+        else:
+            add_page_to_unevictable_list(m, new)
+    put_page(m, page)
+    return new
+
+
+@jit
+def _take_decision(m, p):
+    """The policy's answer for this pte, used once; SWAPIN_KERNEL where none was given."""
+    if m.sc[DECIDED_PTE] != p:
+        return SWAPIN_KERNEL
+    m.sc[DECIDED_PTE] = NONE
+    return m.sc[DECISION]
+
+
+@jit
+def may_share(m, page, p):
+    """Could this swap-cache page become a KSM page at once? Only one that nobody maps and nobody has mapped since."""
+    fresh = m.frame.mapcount[page] == 0 and not page_anon(m, page)
+    return fresh and (m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE) != 0
+
+
+@jit
+def _join_node(m, p, node):
+    """List this pte's item with the node, so that reclaim can find the pte."""
+    item = item_of_pte(m, p)
+    if item == NONE or (m.item.state[item] == ITEM_STABLE and m.item.head[item] == node):
+        return
+    remove_rmap_item_from_tree(m, item)
+    stable_tree_append(m, item, node)
+
+
+@jit
+def _do_remerge(m, p, page, node):
+    """Map the KSM page of equal content in place of the page that came from swap."""
+    e = m.pte_target[p]
+    kpage = m.node.kpage[node]
+    get_page(m, kpage)
+    m.sc[SWAPIN_REMERGES] += 1
+    m.mm.rss[m.vma.mm[m.pte.vma[p]]] += 1
+    # The item first: leaving its old node must not take away the one that is being joined.
+    _join_node(m, p, node)
+    install_pte(m, p, kpage, 0)
+    page_add_anon_rmap(m, kpage, p)
+    swap_free(m, e)
+    if m.frame.mapcount[page] == 0:
+        try_to_free_swap(m, page)
+    put_page(m, page)
+
+
+@jit
+def _share(m, p, page):
+    """Make the page just read a KSM page with a node, so that the next sharer can map it as it is."""
+    node = stable_tree_insert(m, page)
+    if node != NONE:
+        m.sc[SWAPIN_SHARED] += 1
+        _join_node(m, p, node)
+
+
+@jit
+def _do_swap_page(m, p, write):
+    """Bring a page back from swap, in the order of R-SWAPIN-9."""
+    e = m.pte_target[p]
+    vma = m.pte.vma[p]
+    decision = _take_decision(m, p)
+    result = 0
+    if m.slot.flags[e] & SLOT_HAS_CACHE:
+        page = read_swap_cache_async(m, e)
+    else:
+        page = swapin_readahead(m, e)
+        if page == NONE:
+            return VM_FAULT_OOM
+        result = VM_FAULT_MAJOR
+        m.sc[PGMAJFAULT] += 1
+    if decision == SWAPIN_REMERGE:
+        node = stable_tree_search(m, m.frame.content[page])
+        if node != NONE:
+            _do_remerge(m, p, page, node)
+            return (result | do_wp_page(m, p)) if write else result
+    if decision == SWAPIN_SHARE and may_share(m, page, p):
+        _share(m, p, page)
+    copy = decision == SWAPIN_COPY or decision == SWAPIN_DEFER
+    if copy or swapin_needs_copy(m, page, p):
+        page = _ksm_does_need_to_copy(m, page, p)
+        if page == NONE:
+            return VM_FAULT_OOM
+        if decision == SWAPIN_DEFER and m.sc[KSM_QUEUE] < m.queue.size:
+            m.queue[(m.sc[KSM_QUEUE_HEAD] + m.sc[KSM_QUEUE]) % m.queue.size] = p
+            m.sc[KSM_QUEUE] += 1
+            m.sc[SWAPIN_DEFERRED] += 1
+    if not m.frame.pg[page] & PG_UPTODATE:
+        put_page(m, page)
+        return VM_FAULT_SIGBUS
+    m.mm.rss[m.vma.mm[vma]] += 1
+    flags = 0
+    if write and reuse_swap_page(m, page):
+        flags = PTE_DIRTY | _mkwrite(m, p)
+        write = False
+        result |= VM_FAULT_WRITE
+    install_pte(m, p, page, flags)
+    page_add_anon_rmap(m, page, p)
+    swap_free(m, e)
+    if vm_swap_full(m) or m.vma.vm_flags[vma] & VM_LOCKED or m.frame.pg[page] & PG_MLOCKED:
+        try_to_free_swap(m, page)
+    if write:
+        result |= do_wp_page(m, p)
+        if result & VM_FAULT_ERROR:
+            result &= VM_FAULT_ERROR
+    return result
+
+
+@jit
+def handle_mm_fault(m, p, write):
+    """Resolve a fault at a pte; VM_FAULT_* bits."""
+    m.sc[PGFAULT] += 1
+    m.sc[TICK] += m.sc[COST_FAULT]
+    flags = m.pte_flags[p]
+    if flags & PTE_SWAP:
+        return _do_swap_page(m, p, write)
+    if not flags & PTE_PRESENT:
+        return _do_anonymous_page(m, p, write)
+    if write and not flags & PTE_WRITE:
+        return do_wp_page(m, p)
+    m.pte_flags[p] |= PTE_YOUNG | (PTE_DIRTY if write else 0)
+    return 0
+
+
+@jit
+def swapin_is_a_question(m, p):
+    """May the page of this swap pte be needed in more than one place, now or as a KSM page?
+
+    True when another pte names the slot, when the kernel would copy, or when the cached page is or was shared.
+    """
+    e = m.pte_target[p]
+    if m.slot.refs[e] > 1:
+        return True
+    if not m.slot.flags[e] & SLOT_HAS_CACHE:
+        return (m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE) != 0
+    page = m.slot.frame[e]
+    return m.frame.mapcount[page] > 0 or swapin_needs_copy(m, page, p) or page_stable_node(m, page) != NONE

@@ -1,0 +1,428 @@
+"""Reverse mapping: who maps a page, was it used, take it away from them (``mm/rmap.c``, and the rmap half of ksm.c)."""
+
+from __future__ import annotations
+
+from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm.lru import (
+    add_page_to_unevictable_list,
+    isolate_lru_page,
+    lru_cache_add_lru,
+    page_evictable_in,
+    putback_lru_page,
+)
+from ksmlab_core.mm.mm_types import (
+    COST_REFERENCED,
+    COST_UNMAP,
+    FAIL_FALLBACK_VMA,
+    FALLBACK_VMA_USED,
+    LRU_ACTIVE_ANON,
+    MEMCG_RECLAIM,
+    MM_HEAD,
+    MMF_IN_MEMCG,
+    NONE,
+    NR_ANON_PAGES,
+    NR_ANON_VMAS,
+    NR_ANON_VMAS_FREE,
+    NR_MLOCK,
+    PAGE_MAPPING_ANON,
+    PAGE_MAPPING_FLAGS,
+    PG_DIRTY,
+    PG_MLOCKED,
+    PG_REFERENCED,
+    PG_SWAPBACKED,
+    PG_SWAPCACHE,
+    PTE_DIRTY,
+    PTE_PRESENT,
+    PTE_SWAP,
+    PTE_YOUNG,
+    TICK,
+    UNEVICTABLE_PGMLOCKED,
+    VM_LOCKED,
+    VM_SEQ_READ,
+)
+from ksmlab_core.mm.page_alloc import (
+    fail_now,
+    page_anon,
+    page_anon_vma,
+    page_ksm,
+    page_stable_node,
+    put_page,
+    trylock_page,
+)
+from ksmlab_core.mm.swap import swap_duplicate
+
+SWAP_SUCCESS = 0
+SWAP_AGAIN = 1
+SWAP_FAIL = 2
+SWAP_MLOCK = 3
+
+TTU_UNMAP = 0
+TTU_MIGRATION = 1
+TTU_MUNLOCK = 2
+TTU_ACTION_MASK = 0xFF
+TTU_IGNORE_MLOCK = 1 << 8
+TTU_IGNORE_ACCESS = 1 << 9
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Addresses
+
+
+@jit
+def find_vma(m, mm, address):
+    """The first vma that ends above `address`; NONE if there is none. It may begin above it too."""
+    vma = m.mm.mmap[mm]
+    while vma != NONE and m.vma.vm_end[vma] <= address:
+        vma = m.vma.vm_next[vma]
+    return vma
+
+
+@jit
+def pte_at(m, mm, address):
+    """The pte of an address, or NONE where no vma is."""
+    vma = find_vma(m, mm, address)
+    if vma == NONE or m.vma.vm_start[vma] > address:
+        return NONE
+    return m.vma.pte_base[vma] + address - m.vma.vm_start[vma]
+
+
+@jit
+def address_of(m, p):
+    """The vpn of a pte."""
+    vma = m.pte.vma[p]
+    return m.vma.vm_start[vma] + p - m.vma.pte_base[vma]
+
+
+@jit
+def linear_page_index(m, p):
+    vma = m.pte.vma[p]
+    return m.vma.vm_pgoff[vma] + p - m.vma.pte_base[vma]
+
+
+@jit
+def vma_pte(m, page, vma):
+    """The pte at which an ordinary anon page would be in this vma, or NONE when that is outside of it."""
+    offset = m.frame.index[page] - m.vma.vm_pgoff[vma]
+    if offset < 0 or offset >= m.vma.vm_end[vma] - m.vma.vm_start[vma]:
+        return NONE
+    return m.vma.pte_base[vma] + offset
+
+
+@jit
+def page_check_address(m, page, p):
+    """Does this pte map this page?"""
+    return p != NONE and (m.pte_flags[p] & PTE_PRESENT) != 0 and m.pte_target[p] == page
+
+
+# --------------------------------------------------------------------------------------------------------------
+# anon_vma
+
+
+@jit
+def anon_vma_link(m, vma):
+    """Append a vma to the list of its anon_vma."""
+    av = m.vma.anon_vma[vma]
+    last = m.anon.last[av]
+    m.vma.anon_prev[vma] = last
+    m.vma.anon_next[vma] = NONE
+    if last == NONE:
+        m.anon.first[av] = vma
+    else:
+        m.vma.anon_next[last] = vma
+    m.anon.last[av] = vma
+
+
+@jit
+def anon_vma_unlink(m, vma):
+    av = m.vma.anon_vma[vma]
+    before = m.vma.anon_prev[vma]
+    after = m.vma.anon_next[vma]
+    if before == NONE:
+        m.anon.first[av] = after
+    else:
+        m.vma.anon_next[before] = after
+    if after == NONE:
+        m.anon.last[av] = before
+    else:
+        m.vma.anon_prev[after] = before
+
+
+@jit
+def _mergeable_neighbours(m, low, high):
+    """May these two adjacent vmas share one anon_vma (``find_mergeable_anon_vma``)?"""
+    v = m.vma
+    if v.vm_end[low] != v.vm_start[high] or (v.vm_flags[low] ^ v.vm_flags[high]) & ~1:
+        return False
+    return v.vm_pgoff[high] == v.vm_pgoff[low] + v.vm_end[low] - v.vm_start[low]
+
+
+@jit
+def anon_vma_prepare(m, vma):
+    """Give a vma its anon_vma at the first anon fault: a compatible neighbour's, or a new one (R-OBJ-6)."""
+    v = m.vma
+    if v.anon_vma[vma] != NONE:
+        return
+    av = NONE
+    near = v.vm_next[vma]
+    if near != NONE and v.anon_vma[near] != NONE and _mergeable_neighbours(m, vma, near):
+        av = v.anon_vma[near]
+    if av == NONE:
+        near = m.mm.mmap[v.mm[vma]]
+        while near != NONE and near != vma:
+            if v.vm_next[near] == vma and v.anon_vma[near] != NONE and _mergeable_neighbours(m, near, vma):
+                av = v.anon_vma[near]
+            near = v.vm_next[near]
+    if av == NONE:
+        av = m.sc[NR_ANON_VMAS]
+        m.sc[NR_ANON_VMAS] += 1
+        m.sc[NR_ANON_VMAS_FREE] -= 1
+        m.anon.first[av] = NONE
+        m.anon.last[av] = NONE
+    v.anon_vma[vma] = av
+    anon_vma_link(m, vma)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Adding and removing mappings
+
+
+@jit
+def _set_anon_rmap(m, page, p):
+    m.frame.pg[page] = (m.frame.pg[page] & ~PAGE_MAPPING_FLAGS) | PAGE_MAPPING_ANON
+    m.frame.mapping[page] = m.vma.anon_vma[m.pte.vma[p]]
+    m.frame.index[page] = linear_page_index(m, p)
+
+
+@jit
+def page_add_anon_rmap(m, page, p):
+    """One more pte maps the page; the first mapper of an ordinary page fixes where it belongs (R-RMAP-1)."""
+    m.frame.mapcount[page] += 1
+    first = m.frame.mapcount[page] == 1
+    if first:
+        m.sc[NR_ANON_PAGES] += 1
+    if page_ksm(m, page):
+        return
+    if first:
+        _set_anon_rmap(m, page, p)
+
+
+@jit
+def page_add_new_anon_rmap(m, page, p):
+    """The first mapping of a new page; queues it for the active list, or locks it if the vma is VM_LOCKED."""
+    m.frame.pg[page] |= PG_SWAPBACKED
+    m.frame.mapcount[page] = 1
+    m.sc[NR_ANON_PAGES] += 1
+    _set_anon_rmap(m, page, p)
+    if page_evictable_in(m, page, m.pte.vma[p]):
+        lru_cache_add_lru(m, page, LRU_ACTIVE_ANON)
+    else:
+        add_page_to_unevictable_list(m, page)
+
+
+@jit
+def page_remove_rmap(m, page):
+    m.frame.mapcount[page] -= 1
+    if m.frame.mapcount[page] == 0 and page_anon(m, page):
+        m.sc[NR_ANON_PAGES] -= 1
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Was it used?
+
+
+@jit
+def _in_reclaimed_memcg(m, mm):
+    return m.sc[MEMCG_RECLAIM] == 0 or (m.mm.mm_flags[mm] & MMF_IN_MEMCG) != 0
+
+
+@jit
+def _use_fallback_vma(m):
+    """The stand-in vma of the seed is allocated, or the one static fallback is used (R-REF-4): same result."""
+    if fail_now(m, FAIL_FALLBACK_VMA):
+        m.sc[FALLBACK_VMA_USED] += 1
+
+
+@jit
+def _clear_young(m, p):
+    m.sc[TICK] += m.sc[COST_REFERENCED]
+    young = (m.pte_flags[p] & PTE_YOUNG) != 0
+    m.pte_flags[p] &= 0xFF ^ PTE_YOUNG
+    return young
+
+
+@jit
+def _page_referenced_ksm(m, page):
+    """Young ptes among those that the node's items describe (R-REF-3, R-REF-5); real vmas stay unseen (R-REF-4)."""
+    node = page_stable_node(m, page)
+    if node == NONE:
+        return 0
+    _use_fallback_vma(m)
+    mapcount = m.frame.mapcount[page]
+    referenced = 0
+    item = m.node.hlist[node]
+    while item != NONE and mapcount > 0:
+        mm = m.item.mm[item]
+        if _in_reclaimed_memcg(m, mm):
+            p = pte_at(m, mm, m.item.address[item])
+            if page_check_address(m, page, p):
+                referenced += _clear_young(m, p)
+                mapcount -= 1
+        item = m.item.hlist_next[item]
+    return referenced
+
+
+@jit
+def _page_referenced_anon(m, page):
+    """(young ptes, VM_LOCKED seen) over the vmas of the page's anon_vma."""
+    mapcount = m.frame.mapcount[page]
+    referenced = 0
+    locked = False
+    vma = m.anon.first[m.frame.mapping[page]]
+    while vma != NONE and mapcount > 0:
+        if _in_reclaimed_memcg(m, m.vma.mm[vma]):
+            p = vma_pte(m, page, vma)
+            if page_check_address(m, page, p):
+                if m.vma.vm_flags[vma] & VM_LOCKED:
+                    return referenced, True
+                young = _clear_young(m, p)
+                if young and not m.vma.vm_flags[vma] & VM_SEQ_READ:
+                    referenced += 1
+                mapcount -= 1
+        vma = m.vma.anon_next[vma]
+    return referenced, locked
+
+
+@jit
+def page_referenced(m, page, is_locked):
+    """(how often the page was used since last asked, VM_LOCKED seen); clears what it counts (R-REF-1, R-REF-2)."""
+    referenced = 0
+    locked = False
+    if m.frame.pg[page] & PG_REFERENCED:
+        m.frame.pg[page] &= ~PG_REFERENCED
+        referenced = 1
+    if m.frame.mapcount[page] == 0 or m.frame.mapping[page] == NONE:
+        return referenced, locked
+    if page_ksm(m, page):
+        if not is_locked and not trylock_page(m, page):
+            return referenced + 1, locked
+        referenced += _page_referenced_ksm(m, page)
+    elif page_anon(m, page):
+        young, locked = _page_referenced_anon(m, page)
+        referenced += young
+    return referenced, locked
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Taking it away
+
+
+@jit
+def join_mmlist(m, mm, after):
+    """Put a process that has swap ptes on the ring that swapoff walks."""
+    if m.mm.list_next[mm] != NONE:
+        return
+    n = m.mm.list_next[after]
+    m.mm.list_next[mm] = n
+    m.mm.list_prev[mm] = after
+    m.mm.list_prev[n] = mm
+    m.mm.list_next[after] = mm
+
+
+@jit
+def mlock_vma_page(m, page):
+    """Mark a page mlocked and move it to the unevictable list."""
+    if m.frame.pg[page] & PG_MLOCKED:
+        return
+    m.frame.pg[page] |= PG_MLOCKED
+    m.sc[NR_MLOCK] += 1
+    m.sc[UNEVICTABLE_PGMLOCKED] += 1
+    if isolate_lru_page(m, page):
+        putback_lru_page(m, page)
+
+
+@jit
+def _try_to_unmap_one(m, page, p, vm_flags, flags):
+    """Turn one pte of the page into a swap pte (R-TTU-4)."""
+    if not page_check_address(m, page, p):
+        return SWAP_AGAIN
+    if not flags & TTU_IGNORE_MLOCK and vm_flags & VM_LOCKED:
+        mlock_vma_page(m, page)
+        return SWAP_MLOCK
+    if not flags & TTU_IGNORE_ACCESS and m.pte_flags[p] & PTE_YOUNG:
+        m.pte_flags[p] &= 0xFF ^ PTE_YOUNG
+        return SWAP_FAIL
+    if not m.frame.pg[page] & PG_SWAPCACHE:
+        return SWAP_FAIL
+    e = m.frame.private[page]
+    if not swap_duplicate(m, e):
+        return SWAP_FAIL
+    if m.pte_flags[p] & PTE_DIRTY:
+        m.frame.pg[page] |= PG_DIRTY
+    mm = m.vma.mm[m.pte.vma[p]]
+    join_mmlist(m, mm, MM_HEAD)
+    m.mm.rss[mm] -= 1
+    m.pte_flags[p] = PTE_SWAP
+    m.pte_target[p] = e
+    m.sc[TICK] += m.sc[COST_UNMAP]
+    page_remove_rmap(m, page)
+    put_page(m, page)
+    return SWAP_AGAIN
+
+
+@jit
+def _try_to_unmap_ksm(m, page, flags):
+    """Over the node's items, newest first, as if every vma had no flags (R-TTU-2, R-TTU-3)."""
+    node = page_stable_node(m, page)
+    if node == NONE or flags & TTU_ACTION_MASK != TTU_UNMAP:
+        return SWAP_FAIL
+    _use_fallback_vma(m)
+    result = SWAP_AGAIN
+    item = m.node.hlist[node]
+    while item != NONE:
+        p = pte_at(m, m.item.mm[item], m.item.address[item])
+        result = _try_to_unmap_one(m, page, p, 0, flags)
+        if result != SWAP_AGAIN or m.frame.mapcount[page] == 0:
+            break
+        item = m.item.hlist_next[item]
+    return result
+
+
+@jit
+def _try_to_unmap_anon(m, page, flags):
+    result = SWAP_AGAIN
+    av = page_anon_vma(m, page)
+    if av == NONE:
+        return result
+    vma = m.anon.first[av]
+    while vma != NONE:
+        result = _try_to_unmap_one(m, page, vma_pte(m, page, vma), m.vma.vm_flags[vma], flags)
+        if result != SWAP_AGAIN or m.frame.mapcount[page] == 0:
+            break
+        vma = m.vma.anon_next[vma]
+    return result
+
+
+@jit
+def try_to_unmap(m, page, flags):
+    """Turn all ptes of a page into swap ptes, as far as the rules let it (R-TTU-1 to R-TTU-6)."""
+    result = _try_to_unmap_ksm(m, page, flags) if page_ksm(m, page) else _try_to_unmap_anon(m, page, flags)
+    if result != SWAP_MLOCK and m.frame.mapcount[page] == 0:
+        result = SWAP_SUCCESS
+    return result
+
+
+@jit
+def try_to_munlock(m, page):
+    """Is the page mapped by another VM_LOCKED vma? Then it is mlocked again (R-MLOCK-3)."""
+    if page_ksm(m, page):
+        return _try_to_unmap_ksm(m, page, TTU_MUNLOCK)
+    av = page_anon_vma(m, page)
+    if av == NONE:
+        return SWAP_AGAIN
+    vma = m.anon.first[av]
+    while vma != NONE:
+        if m.vma.vm_flags[vma] & VM_LOCKED and page_check_address(m, page, vma_pte(m, page, vma)):
+            mlock_vma_page(m, page)
+            return SWAP_MLOCK
+        vma = m.vma.anon_next[vma]
+    return SWAP_AGAIN

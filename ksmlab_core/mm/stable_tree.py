@@ -1,0 +1,244 @@
+"""The stable tree, its nodes and the items on them (``mm/ksm.c``): R-STAB, R-REM-1, R-CTR-1."""
+
+from __future__ import annotations
+
+from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm.mm_types import (
+    COST_COMPARE,
+    FAIL_RMAP_ITEM,
+    FAIL_STABLE_NODE,
+    FREE_ITEM,
+    FREE_NODE,
+    ITEM_NONE,
+    ITEM_STABLE,
+    ITEM_UNSTABLE,
+    KSM_COMPARES,
+    KSM_ORPHANS,
+    KSM_PAGES_SHARED,
+    KSM_PAGES_SHARING,
+    KSM_PAGES_UNSHARED,
+    KSM_RMAP_ITEMS,
+    NONE,
+    NR_FREE_ITEMS,
+    NR_FREE_NODES,
+    PAGE_MAPPING_FLAGS,
+    ROOT_STABLE,
+    ROOT_UNSTABLE,
+    SCAN_ADDRESS,
+    SCAN_PREV,
+    SCAN_SEQNR,
+    SCAN_SLOT,
+    SW_NODE_HOLDS_REF,
+    TICK,
+)
+from ksmlab_core.mm.page_alloc import fail_now, get_page, put_page
+from ksmlab_core.mm.rbtree import rb_erase, rb_link
+from ksmlab_core.mm.rmap import address_of, pte_at
+
+
+@jit
+def compare(m, content, page):
+    """memcmp of a page's bytes with the given content: negative, 0 or positive."""
+    m.sc[KSM_COMPARES] += 1
+    m.sc[TICK] += m.sc[COST_COMPARE]
+    other = m.frame.content[page]
+    if content < other:
+        return -1
+    return 1 if content > other else 0
+
+
+@jit
+def set_page_stable_node(m, page, node):
+    """Make a page a KSM page; without a node it is an orphan (R-OBJ-9)."""
+    m.frame.pg[page] |= PAGE_MAPPING_FLAGS
+    m.frame.mapping[page] = node
+
+
+@jit
+def stable_tree_search(m, content):
+    """The node of a KSM page of this content, or NONE (R-STAB-1)."""
+    node = m.sc[ROOT_STABLE]
+    while node != NONE:
+        order = compare(m, content, m.node.kpage[node])
+        if order == 0:
+            return node
+        node = m.node.rb_left[node] if order < 0 else m.node.rb_right[node]
+    return NONE
+
+
+@jit
+def stable_tree_insert(m, kpage):
+    """A new node for a KSM page; NONE if its content is there already or no node can be had (R-STAB-2)."""
+    content = m.frame.content[kpage]
+    parent = NONE
+    left = False
+    node = m.sc[ROOT_STABLE]
+    while node != NONE:
+        order = compare(m, content, m.node.kpage[node])
+        if order == 0:
+            return NONE
+        parent = node
+        left = order < 0
+        node = m.node.rb_left[node] if left else m.node.rb_right[node]
+    if fail_now(m, FAIL_STABLE_NODE) or m.sc[NR_FREE_NODES] == 0:
+        return NONE
+    node = m.sc[FREE_NODE]
+    m.sc[FREE_NODE] = m.node.hlist[node]
+    m.sc[NR_FREE_NODES] -= 1
+    m.node.kpage[node] = kpage
+    m.node.hlist[node] = NONE
+    m.node.nr_items[node] = 0
+    rb_link(m.node, m.sc, ROOT_STABLE, node, parent, left)
+    if m.sc[SW_NODE_HOLDS_REF]:
+        get_page(m, kpage)
+    set_page_stable_node(m, kpage, node)
+    return node
+
+
+@jit
+def stable_tree_append(m, item, node):
+    """List an item with a node, as its newest."""
+    first = m.node.hlist[node]
+    m.item.state[item] = ITEM_STABLE
+    m.item.head[item] = node
+    m.item.hlist_prev[item] = NONE
+    m.item.hlist_next[item] = first
+    if first != NONE:
+        m.item.hlist_prev[first] = item
+        m.sc[KSM_PAGES_SHARING] += 1
+    else:
+        m.sc[KSM_PAGES_SHARED] += 1
+    m.node.hlist[node] = item
+    m.node.nr_items[node] += 1
+
+
+@jit
+def _remove_stable(m, item):
+    """Take an item off its node; the last one takes the node along, and leaves the page an orphan (R-REM-1)."""
+    node = m.item.head[item]
+    before = m.item.hlist_prev[item]
+    after = m.item.hlist_next[item]
+    if before == NONE:
+        m.node.hlist[node] = after
+    else:
+        m.item.hlist_next[before] = after
+    if after != NONE:
+        m.item.hlist_prev[after] = before
+    m.node.nr_items[node] -= 1
+    if m.node.hlist[node] != NONE:
+        m.sc[KSM_PAGES_SHARING] -= 1
+        return
+    page = m.node.kpage[node]
+    m.frame.mapping[page] = NONE
+    if m.frame.mapcount[page] > 0 or m.frame.refcount[page] > 1:
+        m.sc[KSM_ORPHANS] += 1
+    rb_erase(m.node, m.sc, ROOT_STABLE, node)
+    m.node.kpage[node] = NONE
+    m.node.hlist[node] = m.sc[FREE_NODE]
+    m.sc[FREE_NODE] = node
+    m.sc[NR_FREE_NODES] += 1
+    m.sc[KSM_PAGES_SHARED] -= 1
+    if m.sc[SW_NODE_HOLDS_REF]:
+        put_page(m, page)
+
+
+@jit
+def remove_rmap_item_from_tree(m, item):
+    """Take an item out of whichever tree it is in (R-REM-1, R-REM-2)."""
+    state = m.item.state[item]
+    if state == ITEM_STABLE:
+        _remove_stable(m, item)
+    elif state == ITEM_UNSTABLE:
+        # An item of the pass before is in no tree any more: the root was emptied under it.
+        if (m.sc[SCAN_SEQNR] - m.item.seqnr[item]) & 0xFF == 0:
+            rb_erase(m.item, m.sc, ROOT_UNSTABLE, item)
+        m.sc[KSM_PAGES_UNSHARED] -= 1
+    m.item.state[item] = ITEM_NONE
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Items: one list per process, ascending address (R-OBJ-2, R-OBJ-4)
+
+
+@jit
+def new_rmap_item(m, mm, address, before):
+    """A new item behind `before` (NONE: first of the process), or NONE when none can be had."""
+    if fail_now(m, FAIL_RMAP_ITEM) or m.sc[NR_FREE_ITEMS] == 0:
+        return NONE
+    t = m.item
+    item = m.sc[FREE_ITEM]
+    m.sc[FREE_ITEM] = t.rmap_next[item]
+    m.sc[NR_FREE_ITEMS] -= 1
+    m.sc[KSM_RMAP_ITEMS] += 1
+    t.mm[item] = mm
+    t.address[item] = address
+    t.oldchecksum[item] = 0
+    t.state[item] = ITEM_NONE
+    t.changes[item] = 0
+    t.stable[item] = 0
+    t.last_scan[item] = NONE
+    if before == NONE:
+        t.rmap_next[item] = m.mm.rmap_list[mm]
+        m.mm.rmap_list[mm] = item
+    else:
+        t.rmap_next[item] = t.rmap_next[before]
+        t.rmap_next[before] = item
+    p = pte_at(m, mm, address)
+    if p != NONE:
+        m.pte.item[p] = item
+    return item
+
+
+@jit
+def free_rmap_item(m, item, before):
+    """Give back an item that is in no tree; `before` is the one that links to it (NONE: the process)."""
+    t = m.item
+    mm = t.mm[item]
+    p = pte_at(m, mm, t.address[item])
+    if p != NONE and m.pte.item[p] == item:
+        m.pte.item[p] = NONE
+    if before == NONE:
+        m.mm.rmap_list[mm] = t.rmap_next[item]
+    else:
+        t.rmap_next[before] = t.rmap_next[item]
+    t.mm[item] = NONE
+    t.rmap_next[item] = m.sc[FREE_ITEM]
+    m.sc[FREE_ITEM] = item
+    m.sc[NR_FREE_ITEMS] += 1
+    m.sc[KSM_RMAP_ITEMS] -= 1
+
+
+@jit
+def _item_below(m, p, mm, address):
+    """The item of the process with the greatest address below this one, or NONE. Near ptes are asked first."""
+    first = m.vma.pte_base[m.pte.vma[p]]
+    q = p - 1
+    while q >= first:
+        if m.pte.item[q] != NONE:
+            item = m.pte.item[q]
+            # Items of addresses that lost their area may lie between.
+            while m.item.rmap_next[item] != NONE and m.item.address[m.item.rmap_next[item]] < address:
+                item = m.item.rmap_next[item]
+            return item
+        q -= 1
+    item = NONE
+    after = m.mm.rmap_list[mm]
+    while after != NONE and m.item.address[after] < address:
+        item = after
+        after = m.item.rmap_next[after]
+    return item
+
+
+@jit
+def item_of_pte(m, p):
+    """The item of a pte, made if there is none; NONE when none can be had. For visits out of address order."""
+    if m.pte.item[p] != NONE:
+        return m.pte.item[p]
+    mm = m.vma.mm[m.pte.vma[p]]
+    address = address_of(m, p)
+    below = _item_below(m, p, mm, address)
+    item = new_rmap_item(m, mm, address, below)
+    # Behind the cursor's place, the cursor goes on from the new item.
+    if item != NONE and m.sc[SCAN_SLOT] == mm and below == m.sc[SCAN_PREV] and address < m.sc[SCAN_ADDRESS]:
+        m.sc[SCAN_PREV] = item
+    return item

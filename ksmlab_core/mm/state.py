@@ -1,0 +1,165 @@
+"""Making and growing the machine's arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from ksmlab_core.mm import mm_types as t
+
+Array = np.ndarray[Any, Any]
+_INITIAL = {"vma": 64, "mm": 64, "anon": 64, "pte": 1024, "item": 256, "node": 64}
+
+
+def _link(records: Array, field: str, first: int) -> None:
+    """Chain the records from `first` on into a free list by one of their fields."""
+    links = records[field]
+    links[first:] = np.arange(first + 1, len(records) + 1)
+    links[-1] = t.NONE
+
+
+class State:
+    """All arrays of one machine.
+
+    Attributes:
+        m: the arrays as objects with one plain array per field, for code that is not compiled.
+        doors: the same, in the order and form in which the doors take them.
+    """
+
+    m: t.Memory
+    doors: tuple[Any, ...]
+
+    def __init__(self, frames: int, slots: int) -> None:
+        self.arrays: dict[str, Array] = {
+            "pte_flags": np.zeros(_INITIAL["pte"], np.uint8),
+            "pte_target": np.full(_INITIAL["pte"], t.NONE, np.int32),
+            "pte": np.zeros(_INITIAL["pte"], t.PTE),
+            "frame": np.zeros(frames + 1, t.FRAME),
+            "last_access": np.zeros(frames + 1, np.int64),
+            "item": np.zeros(_INITIAL["item"], t.ITEM),
+            "node": np.zeros(_INITIAL["node"], t.NODE),
+            "slot": np.zeros(slots + 1, t.SLOT),
+            "mm": np.zeros(_INITIAL["mm"], t.MM),
+            "vma": np.zeros(_INITIAL["vma"], t.VMA),
+            "anon": np.zeros(_INITIAL["anon"], t.ANON_VMA),
+            "sc": np.zeros(t.NR_SCALARS, np.int64),
+            "scratch": np.zeros(frames + 1 + t.SWAP_CLUSTER_MAX, np.int32),
+            "queue": np.zeros(max(1024, frames // 16), np.int32),
+        }
+        self._prepare()
+        self._publish()
+
+    def _prepare(self) -> None:
+        a, sc = self.arrays, self.arrays["sc"]
+        a["pte"]["vma"] = t.NONE
+        a["pte"]["item"] = t.NONE
+        frame = a["frame"]
+        _link(frame, "lru_next", 1)
+        frame["mapping"] = t.NONE
+        frame["private"] = t.NONE
+        frame["refcount"][t.ZERO_PAGE] = 1
+        frame["pg"][t.ZERO_PAGE] = t.PG_UPTODATE
+        sc[t.NR_FRAMES] = sc[t.NR_FREE] = len(frame) - 1
+        sc[t.FREE_FRAME] = 1
+        a["slot"]["frame"] = t.NONE
+        a["vma"]["mm"] = t.NONE
+        a["node"]["kpage"] = t.NONE
+        a["item"]["mm"] = t.NONE
+        for records, field, head, count in (
+            ("item", "rmap_next", t.FREE_ITEM, t.NR_FREE_ITEMS),
+            ("node", "hlist", t.FREE_NODE, t.NR_FREE_NODES),
+        ):
+            _link(a[records], field, 0)
+            sc[head], sc[count] = 0, len(a[records])
+        for scalar in (t.ROOT_STABLE, t.ROOT_UNSTABLE, t.SCAN_PREV, t.DECIDED_PTE):
+            sc[scalar] = t.NONE
+        sc[t.LRU_HEAD : t.LRU_HEAD + t.NR_LRU] = t.NONE
+        sc[t.LRU_TAIL : t.LRU_TAIL + t.NR_LRU] = t.NONE
+        sc[t.NR_ANON_VMAS_FREE] = len(a["anon"])
+        mm = a["mm"]
+        for field in ("mmap", "rmap_list", "slot_next", "slot_prev", "list_next", "list_prev"):
+            mm[field] = t.NONE
+        for field in ("slot_next", "slot_prev", "list_next", "list_prev"):
+            mm[field][t.MM_HEAD] = t.MM_HEAD
+
+    def _publish(self) -> None:
+        values = [
+            t.Columns(array) if name in t.RECORDS else array
+            for name, array in ((name, self.arrays[name]) for name in t.Memory._fields)
+        ]
+        self.m = t.Memory(*values)
+        compiled = not numba.config.DISABLE_JIT
+        self.doors = tuple(self.arrays[name] for name in t.Memory._fields) if compiled else tuple(values)
+
+    def _extend(self, name: str, size: int) -> int:
+        """Make an array at least `size` long, all zero behind what it held; its former length."""
+        old = self.arrays[name]
+        if size <= len(old):
+            return len(old)
+        new = np.zeros(max(size, len(old) + len(old) // 2), old.dtype)
+        new[: len(old)] = old
+        self.arrays[name] = new
+        return len(old)
+
+    def reserve_ptes(self, size: int) -> None:
+        """Let the pte table hold at least `size` ptes."""
+        if size <= len(self.arrays["pte_flags"]):
+            return
+        self._extend("pte_flags", size)
+        first = self._extend("pte_target", size)
+        self.arrays["pte_target"][first:] = t.NONE
+        self._extend("pte", size)
+        self.arrays["pte"]["vma"][first:] = t.NONE
+        self.arrays["pte"]["item"][first:] = t.NONE
+        self._publish()
+
+    def _grow_free_list(self, name: str, field: str, mark: str, head: int, count: int, more: int) -> None:
+        sc = self.arrays["sc"]
+        missing = more - int(sc[count])
+        if missing <= 0:
+            return
+        first = self._extend(name, len(self.arrays[name]) + missing)
+        records = self.arrays[name]
+        records[mark][first:] = t.NONE
+        _link(records, field, first)
+        # New records go in front: their chain ends where the old free list begins.
+        records[field][-1] = sc[head]
+        sc[head] = first
+        sc[count] += len(records) - first
+        self._publish()
+
+    def reserve_items(self, more: int) -> None:
+        """Let at least `more` rmap_items be free."""
+        self._grow_free_list("item", "rmap_next", "mm", t.FREE_ITEM, t.NR_FREE_ITEMS, more)
+
+    def reserve_nodes(self, more: int) -> None:
+        """Let at least `more` stable nodes be free."""
+        self._grow_free_list("node", "hlist", "kpage", t.FREE_NODE, t.NR_FREE_NODES, more)
+
+    def reserve_anon_vmas(self, more: int) -> None:
+        """Let at least `more` anon_vmas be unused."""
+        sc = self.arrays["sc"]
+        missing = more - int(sc[t.NR_ANON_VMAS_FREE])
+        if missing > 0:
+            first = self._extend("anon", len(self.arrays["anon"]) + missing)
+            sc[t.NR_ANON_VMAS_FREE] += len(self.arrays["anon"]) - first
+            self._publish()
+
+    def new_row(self, name: str, used: int) -> int:
+        """A row behind the `used` ones of the areas or processes."""
+        if used >= len(self.arrays[name]):
+            first = self._extend(name, used + 1)
+            new = self.arrays[name][first:]
+            if name == "mm":
+                for field in ("mmap", "rmap_list", "slot_next", "slot_prev", "list_next", "list_prev"):
+                    new[field] = t.NONE
+            else:
+                new["mm"] = t.NONE
+            self._publish()
+        return used
+
+    def bytes_used(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.arrays.values())
