@@ -82,7 +82,7 @@ class AddressSpaces:
     def _give_ptes(self, first: int, n: int) -> None:
         a = self.state.arrays
         a["pte"]["vma"][first : first + n] = t.NONE
-        a["pte"]["item"][first : first + n] = t.NONE
+        a["pte"]["rmap_item"][first : first + n] = t.NONE
         a["pte_flags"][first : first + n] = 0
         a["pte_target"][first : first + n] = t.NONE
         self._free_ptes.append((first, n))
@@ -311,7 +311,7 @@ class AddressSpaces:
             _plain(anon_vma_link)(m, new)
         self._remove_vma(mm, vma)
         self._claim_ptes(new)
-        m.pte.item[first:last] = t.NONE  # the items are of the old address, where nothing is any more
+        m.pte.rmap_item[first:last] = t.NONE  # the items are of the old address, where nothing is any more
 
     # -- advice -----------------------------------------------------------------------------------------------
 

@@ -59,7 +59,6 @@ from ksmlab_core.mm.mm_types import (
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
-    SLOT_HAS_CACHE,
     TICK,
     TIME_STALL,
     VM_MERGEABLE,
@@ -115,9 +114,7 @@ def access(
         until_ns: stop when simulated time reaches this.
         gap_ns: time that passes before each access.
     """
-    m = Memory(
-        pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue
-    )
+    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
     now = sc[NOW]
     hit = sc[COST_HIT] + gap_ns
     n = ptes.size
@@ -200,9 +197,7 @@ def ksmd(
 
     Returns (pages looked at, entries of `ptes` used, why it stopped: KSMD_* or SCAN_*).
     """
-    m = Memory(
-        pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue
-    )
+    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
     done = 0
     used = 0
     reason = KSMD_BUDGET
@@ -256,9 +251,7 @@ def reclaim(
     n,
 ):
     """One kernel step of reclaim over `n` pages (SHRINK_*), or try_to_free_pages up to `n` free frames; its result."""
-    m = Memory(
-        pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue
-    )
+    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
     if what == SHRINK_ACTIVE:
         return shrink_active_list(m, min(n, sc[LRU_COUNT + LRU_ACTIVE_ANON]))
     if what == SHRINK_INACTIVE:
@@ -353,9 +346,7 @@ def syscall(
     e,
 ):
     """One step of a system call; the result is that of the function behind it."""
-    m = Memory(
-        pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue
-    )
+    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
     if what == FAULT:
         return handle_mm_fault(m, a, b != 0)
     if what == ZAP:
@@ -455,16 +446,14 @@ def swapin_facts(
 
     cached, KSM, orphan, mapcount, references, twin's frame (NONE), twin's items, kernel would copy, may be shared.
     """
-    m = Memory(
-        pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue
-    )
+    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
     e = pte_target[p]
     facts[:] = 0
     facts[4] = slot.refs[e]
     facts[5] = NONE
     content = slot.content[e]
     facts[8] = (vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE) != 0
-    if slot.flags[e] & SLOT_HAS_CACHE:
+    if slot.frame[e] != NONE:
         page = slot.frame[e]
         content = frame.content[page]
         facts[0] = 1
@@ -490,9 +479,7 @@ def reclaim_candidates(
 
     On an LRU list, evictable, not under writeback, and not a KSM page that is unmapped already and that its node keeps.
     """
-    m = Memory(
-        pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue
-    )
+    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
     n = 0
     for page in range(1, last_access.size):
         pg = frame.pg[page]
@@ -526,9 +513,7 @@ def frame_column(
     out,
 ):
     """One column over the frames `index`: 0 sharers, 1 dirty (page or any pte is not asked), 2 in the swap cache, 3 KSM."""
-    m = Memory(
-        pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue
-    )
+    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
     for i in range(index.size):
         page = index[i]
         if which == 0:
@@ -548,9 +533,7 @@ def scan_candidates(
     pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue, out
 ):
     """The ptes that ksmd may look at, in (process, address) order of the pte table, into `out`; how many."""
-    m = Memory(
-        pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue
-    )
+    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
     n = 0
     for p in range(pte_flags.size):
         if pte_flags[p] & PTE_PRESENT and scannable(m, p):
@@ -584,21 +567,19 @@ def scan_columns(
     stable,
 ):
     """The columns of a scan order over `ptes`."""
-    m = Memory(
-        pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue
-    )
+    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
     for i in range(ptes.size):
         p = ptes[i]
         process[i] = vma.mm[m.pte.vma[p]]
         address[i] = address_of(m, p)
-        t = m.pte.item[p]
+        t = m.pte.rmap_item[p]
         if t == NONE:
             last_scanned[i] = -1
             state[i] = ITEM_NONE
             changes[i] = 0
             stable[i] = False
             continue
-        last_scanned[i] = item.last_scan[t]
+        last_scanned[i] = item.last_look[t] >> 1
         state[i] = item.state[t]
         changes[i] = item.changes[t]
-        stable[i] = item.stable[t] != 0
+        stable[i] = item.last_look[t] > 0 and (item.last_look[t] & 1) != 0

@@ -23,6 +23,7 @@ from ksmlab_core.mm.mm_types import (
     KSM_CHECKSUMS,
     KSM_FAILED_MERGES,
     KSM_FORKED,
+    KSM_KPAGES,
     KSM_MAX_KERNEL_PAGES,
     KSM_MERGES,
     KSM_PAGES_SCANNED,
@@ -297,6 +298,7 @@ def _try_to_merge_two_pages(m, item, page, tree_item, tree_page):
     kpage = alloc_page(m)
     if kpage == NONE:
         return NONE
+    m.sc[KSM_KPAGES] += 1
     vma = _vma_of(m, item)
     merged = False
     if vma != NONE:
@@ -340,9 +342,8 @@ def _checksum_changed(m, item, page):
     m.sc[TICK] += m.sc[COST_CHECKSUM]
     checksum = calc_checksum(m.frame.content[page])
     if m.item.oldchecksum[item] == checksum:
-        m.item.stable[item] = 1
+        m.item.last_look[item] |= 1
         return False
-    m.item.stable[item] = 0
     if m.item.oldchecksum[item] != 0 and m.item.changes[item] < 255:
         m.item.changes[item] += 1
     m.item.oldchecksum[item] = checksum
@@ -439,7 +440,7 @@ def cmp_and_merge_page(m, page, item):
 def _scan_page(m, page, item):
     """R-SCAN-9: a KSM page whose item is listed is left alone; all others are compared. Costs one of the budget."""
     m.sc[KSM_PAGES_SCANNED] += 1
-    m.item.last_scan[item] = m.sc[SCAN_SEQNR]
+    m.item.last_look[item] = m.sc[SCAN_SEQNR] << 1
     if page_ksm(m, page) and m.item.state[item] == ITEM_STABLE:
         m.sc[TICK] += m.sc[COST_SCAN_KSM]
         return

@@ -97,9 +97,7 @@ def add_page_to_unevictable_list(m, page):
 @jit
 def rotate_reclaimable_page(m, page):
     """After writeback: the page can be freed at the next visit, so it goes to the inactive tail (R-RECL-7)."""
-    if (m.frame.pg[page] & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE)) == PG_LRU and pagevec_add(
-        m, page, PVEC_ROTATE
-    ):
+    if (m.frame.pg[page] & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE)) == PG_LRU and pagevec_add(m, page, PVEC_ROTATE):
         pagevec_move_tail(m)
 
 

@@ -181,7 +181,7 @@ class Machine(AddressSpaces):
         out[present] = m.frame.content[target[present]]
         swapped = (flags & t.PTE_SWAP) != 0
         slots = target[swapped]
-        cached = (m.slot.flags[slots] & t.SLOT_HAS_CACHE) != 0
+        cached = m.slot.frame[slots] != t.NONE
         out[swapped] = np.where(
             cached, m.frame.content[np.where(cached, m.slot.frame[slots], 0)], m.slot.content[slots]
         )

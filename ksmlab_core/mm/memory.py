@@ -28,7 +28,6 @@ from ksmlab_core.mm.mm_types import (
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
-    SLOT_HAS_CACHE,
     SW_BORN_YOUNG,
     SWAPIN_COPIES,
     SWAPIN_DEFERRED,
@@ -244,7 +243,7 @@ def _do_swap_page(m, p, write):
     vma = m.pte.vma[p]
     decision = _take_decision(m, p)
     result = 0
-    if m.slot.flags[e] & SLOT_HAS_CACHE:
+    if m.slot.frame[e] != NONE:
         page = read_swap_cache_async(m, e)
     else:
         page = swapin_readahead(m, e)
@@ -314,7 +313,7 @@ def swapin_is_a_question(m, p):
     e = m.pte_target[p]
     if m.slot.refs[e] > 1:
         return True
-    if not m.slot.flags[e] & SLOT_HAS_CACHE:
+    if m.slot.frame[e] == NONE:
         return (m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE) != 0
     page = m.slot.frame[e]
     return m.frame.mapcount[page] > 0 or swapin_needs_copy(m, page, p) or page_stable_node(m, page) != NONE

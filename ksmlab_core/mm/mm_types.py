@@ -29,7 +29,7 @@ PTE_SWAP = 16  # pte_target is a swap slot
 PTE = np.dtype(
     [
         ("vma", np.int32),  # the area that this pte belongs to
-        ("item", np.int32),  # the rmap_item of this address, or NONE
+        ("rmap_item", np.int32),  # the rmap_item of this address, or NONE
     ],
     align=True,
 )
@@ -57,7 +57,7 @@ ZERO_PAGE = 0  # frame 0: the shared zero page; never counted, never PageAnon
 FRAME = np.dtype(
     [
         ("content", np.int64),  # content number of the page's bytes
-        ("inserted", np.int64),  # order of arrival: the how-manieth allocation this was
+        ("inserted", np.int64),  # order of arrival: ns of its allocation, made unique and rising
         ("refcount", np.int32),  # page_count (R-OBJ-12); 0 = free
         ("mapcount", np.int32),  # number of present ptes (the kernel stores one less)
         ("mapping", np.int32),  # anon_vma or stable node, told apart by the mapping bits in pg
@@ -88,19 +88,18 @@ _ITEM_FIELDS: list[tuple[str, Any, int]] = [
     ("head", np.int32, 16),  # stable node
     ("hlist_next", np.int32, 20),
     ("hlist_prev", np.int32, 24),
-    ("last_scan", np.int32, 28),  # number of the pass in which ksmd last looked here; NONE = never
+    ("last_look", np.int32, 28),  # 2 * pass of ksmd's last look + 1 if the checksum was unchanged then; NONE = never
     ("state", np.uint8, 32),  # ITEM_*
     ("seqnr", np.uint8, 33),  # low 8 bits of the pass in which it entered the unstable tree
     ("rb_color", np.uint8, 34),
     ("changes", np.uint8, 35),  # looks at which the checksum had changed, saturating at 255
-    ("stable", np.uint8, 36),  # 1 if the checksum was unchanged at the last look
 ]
 ITEM = np.dtype(
     {
         "names": [name for name, _, _ in _ITEM_FIELDS],
         "formats": [kind for _, kind, _ in _ITEM_FIELDS],
         "offsets": [offset for _, _, offset in _ITEM_FIELDS],
-        "itemsize": 40,
+        "itemsize": 36,
     }
 )
 
@@ -118,16 +117,14 @@ NODE = np.dtype(
 )
 
 # --------------------------------------------------------------------------------------------------------------
-SLOT_HAS_CACHE = 1  # slot.flags: a page is in the swap cache under this slot
-SLOT_WRITTEN = 2  # slot.content holds what a write has put there
+SLOT_NEVER_WRITTEN = -1  # slot.content before the first write
 SLOT_MAP_MAX = 0x3E  # above it the count continues in extra pages (R-OBJ-13)
 
 SLOT = np.dtype(
     [
         ("content", np.int64),  # content number on the disk
         ("refs", np.int32),  # number of swap ptes that name it (the low count of swap_map)
-        ("frame", np.int32),  # page in the swap cache, or NONE
-        ("flags", np.uint8),
+        ("frame", np.int32),  # page in the swap cache (SWAP_HAS_CACHE), or NONE
     ],
     align=True,
 )
@@ -210,7 +207,7 @@ TICK = next(_scalar)  # ns charged by the operation under way, moved to an accou
 NR_FRAMES = next(_scalar)  # page frames the workload may use (frame 0, the zero page, not counted)
 NR_FREE = next(_scalar)  # free frames
 FREE_FRAME = next(_scalar)  # head of the free list
-NEXT_INSERTED = next(_scalar)  # next order of arrival
+NEXT_INSERTED = next(_scalar)  # least order of arrival of the next allocation
 LRU_HEAD = next(_scalar)
 for _ in range(NR_LRU - 1):
     next(_scalar)
@@ -337,6 +334,8 @@ SWAPIN_REMERGES = next(_scalar)  # swap-ins that mapped an existing KSM page ins
 SWAPIN_DEFERRED = next(_scalar)  # copies put at the head of ksmd's queue (policy)
 SWAPIN_SHARED = next(_scalar)  # swapped-in pages that became KSM pages at once (policy)
 COW_COPIES = next(_scalar)
+ZERO_FILLS = next(_scalar)  # pages given out zeroed: first touches, and writes to the zero page
+KSM_KPAGES = next(_scalar)  # KSM pages allocated by merging
 COW_KSM = next(_scalar)  # write faults (or breaks) that copied a KSM page
 KSM_MERGES = next(_scalar)  # ptes moved to a KSM page by ksmd
 KSM_PAGES_SCANNED = next(_scalar)

@@ -25,6 +25,7 @@ from ksmlab_core.mm.mm_types import (
     PGALLOC,
     PGFREE,
     TICK,
+    ZERO_FILLS,
     ZERO_PAGE,
 )
 
@@ -81,8 +82,8 @@ def alloc_page(m):
     f.mapping[page] = NONE
     f.index[page] = 0
     f.private[page] = NONE
-    f.inserted[page] = m.sc[NEXT_INSERTED]
-    m.sc[NEXT_INSERTED] += 1
+    f.inserted[page] = max(m.sc[NEXT_INSERTED], m.sc[NOW])
+    m.sc[NEXT_INSERTED] = f.inserted[page] + 1
     m.last_access[page] = m.sc[NOW]
     return page
 
@@ -92,6 +93,7 @@ def alloc_zeroed_page(m):
     page = alloc_page(m)
     if page != NONE:
         m.frame.content[page] = 0
+        m.sc[ZERO_FILLS] += 1
         m.sc[TICK] += m.sc[COST_ZERO_FILL]
     return page
 

@@ -175,8 +175,7 @@ def new_rmap_item(m, mm, address, before):
     t.oldchecksum[item] = 0
     t.state[item] = ITEM_NONE
     t.changes[item] = 0
-    t.stable[item] = 0
-    t.last_scan[item] = NONE
+    t.last_look[item] = NONE
     if before == NONE:
         t.rmap_next[item] = m.mm.rmap_list[mm]
         m.mm.rmap_list[mm] = item
@@ -185,7 +184,7 @@ def new_rmap_item(m, mm, address, before):
         t.rmap_next[before] = item
     p = pte_at(m, mm, address)
     if p != NONE:
-        m.pte.item[p] = item
+        m.pte.rmap_item[p] = item
     return item
 
 
@@ -195,8 +194,8 @@ def free_rmap_item(m, item, before):
     t = m.item
     mm = t.mm[item]
     p = pte_at(m, mm, t.address[item])
-    if p != NONE and m.pte.item[p] == item:
-        m.pte.item[p] = NONE
+    if p != NONE and m.pte.rmap_item[p] == item:
+        m.pte.rmap_item[p] = NONE
     if before == NONE:
         m.mm.rmap_list[mm] = t.rmap_next[item]
     else:
@@ -214,8 +213,8 @@ def _item_below(m, p, mm, address):
     first = m.vma.pte_base[m.pte.vma[p]]
     q = p - 1
     while q >= first:
-        if m.pte.item[q] != NONE:
-            item = m.pte.item[q]
+        if m.pte.rmap_item[q] != NONE:
+            item = m.pte.rmap_item[q]
             # Items of addresses that lost their area may lie between.
             while m.item.rmap_next[item] != NONE and m.item.address[m.item.rmap_next[item]] < address:
                 item = m.item.rmap_next[item]
@@ -232,8 +231,8 @@ def _item_below(m, p, mm, address):
 @jit
 def item_of_pte(m, p):
     """The item of a pte, made if there is none; NONE when none can be had. For visits out of address order."""
-    if m.pte.item[p] != NONE:
-        return m.pte.item[p]
+    if m.pte.rmap_item[p] != NONE:
+        return m.pte.rmap_item[p]
     mm = m.vma.mm[m.pte.vma[p]]
     address = address_of(m, p)
     below = _item_below(m, p, mm, address)

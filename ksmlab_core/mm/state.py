@@ -54,7 +54,7 @@ class State:
     def _prepare(self) -> None:
         a, sc = self.arrays, self.arrays["sc"]
         a["pte"]["vma"] = t.NONE
-        a["pte"]["item"] = t.NONE
+        a["pte"]["rmap_item"] = t.NONE
         frame = a["frame"]
         _link(frame, "lru_next", 1)
         frame["mapping"] = t.NONE
@@ -64,6 +64,7 @@ class State:
         sc[t.NR_FRAMES] = sc[t.NR_FREE] = len(frame) - 1
         sc[t.FREE_FRAME] = 1
         a["slot"]["frame"] = t.NONE
+        a["slot"]["content"] = t.SLOT_NEVER_WRITTEN
         a["vma"]["mm"] = t.NONE
         a["node"]["kpage"] = t.NONE
         a["item"]["mm"] = t.NONE
@@ -112,7 +113,7 @@ class State:
         self.arrays["pte_target"][first:] = t.NONE
         self._extend("pte", size)
         self.arrays["pte"]["vma"][first:] = t.NONE
-        self.arrays["pte"]["item"][first:] = t.NONE
+        self.arrays["pte"]["rmap_item"][first:] = t.NONE
         self._publish()
 
     def _grow_free_list(self, name: str, field: str, mark: str, head: int, count: int, more: int) -> None:

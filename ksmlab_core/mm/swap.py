@@ -23,9 +23,8 @@ from ksmlab_core.mm.mm_types import (
     PG_WRITEBACK,
     PSWPIN,
     PSWPOUT,
-    SLOT_HAS_CACHE,
     SLOT_MAP_MAX,
-    SLOT_WRITTEN,
+    SLOT_NEVER_WRITTEN,
     SWAP_CLUSTER_NEXT,
     SWAP_CLUSTER_NR,
     SWAP_HIGHEST,
@@ -62,14 +61,14 @@ def vm_swap_full(m):
 
 @jit
 def slot_in_use(m, e):
-    return m.slot.refs[e] != 0 or (m.slot.flags[e] & SLOT_HAS_CACHE) != 0
+    return m.slot.refs[e] != 0 or m.slot.frame[e] != NONE
 
 
 @jit
 def _free_slot_if_unused(m, e):
     if slot_in_use(m, e):
         return
-    m.slot.flags[e] = 0
+    m.slot.content[e] = SLOT_NEVER_WRITTEN
     m.sc[SWAP_INUSE] -= 1
     if e < m.sc[SWAP_LOWEST]:
         m.sc[SWAP_LOWEST] = e
@@ -84,7 +83,6 @@ def delete_from_swap_cache(m, page):
     m.frame.pg[page] &= ~PG_SWAPCACHE
     m.frame.private[page] = NONE
     m.slot.frame[e] = NONE
-    m.slot.flags[e] &= 0xFF ^ SLOT_HAS_CACHE
     m.sc[NR_SWAPCACHE] -= 1
     _free_slot_if_unused(m, e)
     put_page(m, page)
@@ -130,7 +128,7 @@ def _slot_is_free(m, e):
 
 @jit
 def get_swap_page(m):
-    """A free slot, marked as cached, or NONE: clusters first, then the next free one after the last, once around."""
+    """A free slot, counted as used, or NONE: clusters first, then the next free one after the last, once around."""
     sc = m.sc
     if nr_swap_pages(m) <= 0:
         return NONE
@@ -158,8 +156,6 @@ def get_swap_page(m):
         e += 1
     if found == NONE:
         return NONE
-    m.slot.refs[found] = 0
-    m.slot.flags[found] = SLOT_HAS_CACHE
     sc[SWAP_INUSE] += 1
     if found == sc[SWAP_LOWEST]:
         sc[SWAP_LOWEST] += 1
@@ -178,7 +174,6 @@ def _add_to_swap_cache(m, page, e):
     m.frame.pg[page] |= PG_SWAPCACHE
     m.frame.private[page] = e
     m.slot.frame[e] = page
-    m.slot.flags[e] |= SLOT_HAS_CACHE
     m.sc[NR_SWAPCACHE] += 1
 
 
@@ -213,7 +208,7 @@ def swap_free(m, e):
 def free_swap_and_cache(m, e):
     """A swap pte is zapped: as `swap_free`, and a cached page that nobody needs loses the slot (R-FREE-2)."""
     m.slot.refs[e] -= 1
-    if m.slot.refs[e] == 0 and m.slot.flags[e] & SLOT_HAS_CACHE:
+    if m.slot.refs[e] == 0 and m.slot.frame[e] != NONE:
         page = m.slot.frame[e]
         if not trylock_page(m, page):
             return
@@ -262,7 +257,7 @@ def _swap_readpage(m, page, e):
 @jit
 def read_swap_cache_async(m, e):
     """The slot's page, read if it is not cached, with a reference for the caller; NONE without a frame or a slot."""
-    if m.slot.flags[e] & SLOT_HAS_CACHE:
+    if m.slot.frame[e] != NONE:
         page = m.slot.frame[e]
         get_page(m, page)
         return page
@@ -310,7 +305,6 @@ def swap_writepage(m, page):
         return
     e = m.frame.private[page]
     m.slot.content[e] = m.frame.content[page]
-    m.slot.flags[e] |= SLOT_WRITTEN
     m.sc[PSWPOUT] += 1
     m.sc[TIME_SWAP_WRITE] += m.sc[COST_SWAP_WRITE]
     m.frame.pg[page] |= PG_WRITEBACK

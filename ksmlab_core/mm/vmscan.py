@@ -38,6 +38,7 @@ from ksmlab_core.mm.page_alloc import (
     get_page,
     lru_of,
     page_anon,
+    page_stable_node,
     put_page,
     trylock_page,
 )
@@ -62,11 +63,15 @@ from ksmlab_core.mm.swap import (
 )
 
 # What became of a page; the numbers are those of policy.Outcome.
-PAGE_KEPT = 0
-PAGE_ACTIVATED = 1
-PAGE_CULLED = 2
-PAGE_WRITTEN = 3
-PAGE_FREED = 4
+PAGE_FREED = 0
+PAGE_WRITTEN = 1
+PAGE_UNMAPPED = 2
+PAGE_ACTIVATED = 3
+PAGE_CULLED = 4
+PAGE_LOCKED = 5
+PAGE_PINNED = 6
+PAGE_NO_SWAP = 7
+PAGE_KEPT = 8
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -155,10 +160,18 @@ def _pageout(m, page):
 
 
 @jit
+def _why_kept(m, page):
+    """What keeps an unmapped page: its stable node (R-RECL-6), somebody's reference, or only the order of visits."""
+    if page_stable_node(m, page) != NONE:
+        return PAGE_UNMAPPED
+    return PAGE_PINNED if m.frame.refcount[page] > 2 else PAGE_KEPT
+
+
+@jit
 def _free_isolated(m, page):
     """Take a clean page that only the swap cache and reclaim hold out of the cache, and free it (R-RECL-4 #13, #14)."""
     if not m.frame.pg[page] & PG_SWAPCACHE or m.frame.refcount[page] != 2 or m.frame.pg[page] & PG_DIRTY:
-        return PAGE_KEPT
+        return _why_kept(m, page)
     delete_from_swap_cache(m, page)
     put_page(m, page)
     m.sc[PGSTEAL] += 1
@@ -173,7 +186,7 @@ def shrink_page(m, page, ignore_access):
     """
     m.sc[TICK] += m.sc[COST_RECLAIM_PAGE]
     if not trylock_page(m, page):
-        return PAGE_KEPT
+        return PAGE_LOCKED
     if not page_evictable(m, page):
         return _cull_mlocked(m, page)
     if m.frame.pg[page] & PG_WRITEBACK:
@@ -184,7 +197,8 @@ def shrink_page(m, page, ignore_access):
         if referenced and _mapping_inuse(m, page) and not locked:
             return _activate(m, page)
     if page_anon(m, page) and not m.frame.pg[page] & PG_SWAPCACHE and not add_to_swap(m, page):
-        return _activate(m, page)
+        _activate(m, page)
+        return PAGE_NO_SWAP
     if m.frame.mapcount[page] > 0:
         result = try_to_unmap(m, page, TTU_UNMAP | (TTU_IGNORE_ACCESS if ignore_access else 0))
         if result == SWAP_FAIL:
@@ -194,7 +208,7 @@ def shrink_page(m, page, ignore_access):
         if result == SWAP_MLOCK:
             return _cull_mlocked(m, page)
     if m.frame.pg[page] & PG_DIRTY and (referenced or not _pageout(m, page)):
-        return PAGE_WRITTEN if m.frame.pg[page] & PG_WRITEBACK else PAGE_KEPT
+        return PAGE_WRITTEN if m.frame.pg[page] & PG_WRITEBACK else _why_kept(m, page)
     return _free_isolated(m, page)
 
 

@@ -1,0 +1,1 @@
+"""Memory of running processes, taken as keyed page digests, and the file that keeps it (floor 1)."""

@@ -1,0 +1,64 @@
+"""Options that several commands have, and reading the files they apply to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ksmlab_core.errors import BadInput
+
+if TYPE_CHECKING:
+    from ksmlab_core.experiment import Plan
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def plugin_option(command: Command) -> Command:
+    """``-p PLUGIN``, any number of times."""
+    return click.option(
+        "-p",
+        "--plugin",
+        "plugins",
+        multiple=True,
+        metavar="PLUGIN",
+        help="Load a plugin too: a file or an importable module. Can be given several times.",
+    )(command)
+
+
+def set_option(command: Command) -> Command:
+    """``--set key=value``, any number of times."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a setting of the file, e.g. machine.memory=64MiB. Can be given several times.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(command)
+
+
+def read_plans(files: Sequence[str], overrides: Sequence[str], plugins: Sequence[str]) -> list[Plan]:
+    """Read every file before anything is run.
+
+    Raises:
+        BadInput: with the problems of all files together.
+    """
+    from ksmlab_core.experiment import read_experiment
+
+    plans, refused = [], []
+    for file in files:
+        try:
+            plans.append(read_experiment(Path(file), overrides=overrides, plugins=plugins))
+        except BadInput as error:
+            refused.append(str(error))
+    if refused:
+        # A bad -p or --set is found once per file; saying it once is enough.
+        raise BadInput("\n".join(dict.fromkeys(refused)))
+    return plans

@@ -1,0 +1,110 @@
+"""`ksmlab run`: carry experiments out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ksmlab_core.cli.options import json_option, plugin_option, read_plans, set_option
+
+if TYPE_CHECKING:
+    from ksmlab_core.experiment import Plan
+    from ksmlab_core.lab.runner import OnResult
+    from ksmlab_core.simulation import RunResult
+
+
+@click.command("run", short_help="Carry experiments out.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@json_option
+@click.option("--out", default="runs", show_default=True, metavar="DIR", help="Folder for results.")
+@plugin_option
+@set_option
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at a time.")
+@click.option("--report", metavar="FILE.html", help="Write the report here instead of into the results' folder.")
+@click.option(
+    "--invariants",
+    type=click.Choice(["never", "samples", "steps"]),
+    help="When to check the machine's state against its invariants, whatever the file says.",
+)
+@click.option("--log", is_flag=True, help="Write the runs' logs to standard error too, as JSON lines.")
+def command(
+    files: tuple[str, ...],
+    as_json: bool,
+    out: str,
+    plugins: tuple[str, ...],
+    overrides: tuple[str, ...],
+    jobs: int,
+    report: str | None,
+    invariants: str | None,
+    log: bool,
+) -> int:
+    """Carry out the experiments in FILES, one after the other.
+
+    Prints a table of each experiment's runs, or with --json one JSON document. Results go to
+    DIR/EXPERIMENT/RUN/, a report beside them. Exit status: 0 all well, 1 a run failed or an expectation was not met,
+    2 bad input.
+    """
+    if report and len(files) > 1:
+        raise click.UsageError("--report takes the results of one FILE")
+    settings = [*overrides, *([f"machine.invariants={invariants}"] if invariants else [])]
+    plans = read_plans(files, settings, plugins)
+    commands = [_again(file, plugins, settings) for file in files]
+    results = _carry_out(plans, commands, as_json=as_json, out=Path(out), jobs=jobs, log=log)
+    if as_json:
+        _print_document(plans, results)
+    if len(plans) == 1:
+        _report(plans[0], results[0], commands[0], Path(out), report, quiet=as_json)
+    return 0 if all(result.ok for one in results for result in one) else 1
+
+
+def _again(file: str, plugins: Sequence[str], settings: Sequence[str]) -> str:
+    """The command line that gives the same results again."""
+    chosen = [word for plugin in plugins for word in ("-p", plugin)]
+    changed = [word for setting in settings for word in ("--set", setting)]
+    return shlex.join(["ksmlab", "run", file, *chosen, *changed])
+
+
+def _carry_out(
+    plans: list[Plan], commands: list[str], *, as_json: bool, out: Path, jobs: int, log: bool
+) -> list[list[RunResult]]:
+    """Do the runs, telling of each file as soon as it and those before it are done."""
+    from ksmlab_core.cli.outcome import Teller
+    from ksmlab_core.cli.progress import progress_bar
+    from ksmlab_core.lab.runner import carry_out_all
+
+    runs = sum(len(plan.points) for plan in plans)
+    teller = Teller(plans, commands, as_json=as_json)
+    with progress_bar(runs, wanted=not (as_json or log)) as bar:
+        told: OnResult = lambda plan, result: bar.run_done(lambda: teller.hear(plan, result))  # noqa: E731
+        results = carry_out_all(
+            plans, jobs=jobs, out=out, on_result=told, progress=bar.advanced, log=log, commands=commands
+        )
+    teller.summary(out)
+    return results
+
+
+def _print_document(plans: list[Plan], results: list[list[RunResult]]) -> None:
+    from ksmlab_core.lab.document import as_text, document
+
+    click.echo(as_text([document(plan.experiment, one) for plan, one in zip(plans, results, strict=True)]))
+
+
+def _report(plan: Plan, results: list[RunResult], again: str, out: Path, file: str | None, *, quiet: bool) -> None:
+    """Write the report where one was asked for, or where a person looks on and there is something to plot."""
+    from ksmlab_core.lab.collection import of_plan
+    from ksmlab_core.lab.report import HOW_TO_GET_IT, available, write_page
+
+    plottable = any(len(result.series.get("time.elapsed", ())) > 1 for result in results)
+    if file is None and (quiet or not plottable):
+        return
+    if file is None and not available():
+        click.echo(f"report   none: {HOW_TO_GET_IT}")
+        return
+    place = Path(file) if file else out / plan.experiment / "report.html"
+    write_page(of_plan(plan, results, again), place)
+    click.echo(f"report   {place}", file=sys.stderr if quiet else sys.stdout)

@@ -1,0 +1,172 @@
+"""The figures that answer first: what each is called, where it comes from, and what it means to someone new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ksmlab_core.lab.collection import Collection
+    from ksmlab_core.simulation import RunResult
+
+Unit = Literal["pages", "count", "ns"]
+Number = int | float
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of a run."""
+
+    title: str
+    unit: Unit
+    better: Literal["more", "less", ""]
+    """Which direction is good news; empty where neither is."""
+    meaning: str
+    value: Callable[[RunResult], Number | None]
+
+
+def metric(name: str) -> Callable[[RunResult], Number | None]:
+    """The final value of a metric, None where the run has none."""
+    return lambda result: result.metrics.get(name)
+
+
+def mean_over_time(name: str) -> Callable[[RunResult], Number | None]:
+    """The mean of a sampled metric over simulated time, each interval weighted by its length."""
+
+    def mean(result: RunResult) -> Number | None:
+        import numpy as np
+
+        if name not in result.series or len(result.series[name]) < 2:
+            return None
+        time = np.asarray(result.series["time.elapsed"], dtype=np.float64)
+        span = time[-1] - time[0]
+        if span <= 0:
+            return None
+        return float(np.trapezoid(np.asarray(result.series[name], dtype=np.float64), time) / span)
+
+    return mean
+
+
+COLUMNS = (
+    Column(
+        "saved, mean",
+        "pages",
+        "more",
+        "page frames that sharing saves, averaged over the run: pages the programs see minus frames that hold them",
+        mean_over_time("machine.pages_saved"),
+    ),
+    Column("saved, end", "pages", "more", "page frames saved when the run ended", metric("machine.pages_saved")),
+    Column(
+        "swap-in copies",
+        "count",
+        "less",
+        "pages that came back from swap into a frame of their own although they had been shared",
+        metric("vm.swapin_copies"),
+    ),
+    Column(
+        "rejoined",
+        "count",
+        "more",
+        "pages that at swap-in were given a shared page of equal content instead of a copy",
+        metric("vm.swapin_remerges"),
+    ),
+    Column(
+        "deferred",
+        "count",
+        "",
+        "pages copied at swap-in and put first in the queue of ksmd, to be merged again soon",
+        metric("vm.swapin_deferred"),
+    ),
+    Column("faults", "count", "less", "page faults of every kind", metric("vm.pgfault")),
+    Column("major faults", "count", "less", "faults that had to wait for the swap device", metric("vm.pgmajfault")),
+    Column("stall", "ns", "less", "time the programs spent waiting in faults", metric("time.fault_stall")),
+    Column(
+        "ksmd time", "ns", "less", "CPU time of ksmd, the kernel thread that looks for equal pages", metric("time.ksmd")
+    ),
+    Column(
+        "run time",
+        "ns",
+        "less",
+        "simulated time from beginning to end: the same work, done later",
+        metric("time.elapsed"),
+    ),
+    Column("swapped in", "pages", "less", "pages read from the swap device", metric("vm.pswpin")),
+    Column("swapped out", "pages", "less", "pages written to the swap device", metric("vm.pswpout")),
+)
+
+
+def columns_of(collection: Collection) -> list[Column]:
+    """The columns for which at least one run has a figure."""
+    return [column for column in COLUMNS if any(column.value(run.result) is not None for run in collection.runs)]
+
+
+def text(value: Number | None, unit: Unit) -> str:
+    """A figure for people: 12,345 pages, 3.21 ms; a dash where there is none."""
+    if value is None:
+        return "–"
+    return duration(value) if unit == "ns" else f"{value:,.0f}"
+
+
+def duration(ns: Number) -> str:
+    """Nanoseconds in the unit that leaves one to three digits before the point."""
+    for name, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
+        if abs(ns) >= size:
+            return f"{ns / size:,.{_decimals(ns / size)}f} {name}"
+    return f"{ns:.0f} ns"
+
+
+def _decimals(value: float) -> int:
+    """Decimals for three digits that count."""
+    return 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+
+
+def change(value: Number | None, base: Number | None) -> str:
+    """How far a figure is from the first run's, in percent; empty where that says nothing."""
+    if value is None or base is None or value == base:
+        return ""
+    if base == 0:
+        return "from 0"
+    percent = 100 * (value - base) / abs(base)
+    return f"{percent:+,.0f} %" if abs(percent) >= 10 else f"{percent:+.1f} %"
+
+
+def doubts(collection: Collection) -> list[str]:
+    """Why a comparison may say nothing: runs that came out alike, or an effect that never happened."""
+    runs = [run.result for run in collection.runs if run.result.status == "succeeded"]
+    found = _alike(collection, runs)
+    if runs and not any(_reached(run, "ksm.merges") or _reached(run, "ksm.pages_sharing") for run in runs):
+        found.append(
+            "No page was merged in any run: ksmd was off, too slow for the run's length, or found no equal pages."
+        )
+    if runs and not any(_reached(run, "vm.pswpout") for run in runs):
+        found.append(
+            "Nothing was swapped out in any run: memory was enough, so no reclaim or swap-in policy was needed."
+        )
+    elif runs and not any(_reached(run, "vm.pswpin") for run in runs):
+        found.append("Nothing was swapped in in any run, so no swap-in policy was ever asked.")
+    return found
+
+
+def _alike(collection: Collection, runs: Sequence[RunResult]) -> list[str]:
+    """One line per group of runs whose engine counters are all equal although their points differ."""
+    groups: dict[tuple[tuple[str, int], ...], list[RunResult]] = {}
+    for run in runs:
+        groups.setdefault(_fingerprint(run), []).append(run)
+    labels = collection.label_of
+    return [
+        f"{len(group)} runs came out the same in every counter: {'; '.join(labels[run.id] for run in group)}. "
+        "What tells them apart had no effect here."
+        for group in groups.values()
+        if len(group) > 1
+    ]
+
+
+def _fingerprint(run: RunResult) -> tuple[tuple[str, int], ...]:
+    """Every counter of the engine; what policies count about themselves does not make a difference."""
+    return tuple(sorted((name, value) for name, value in run.metrics.items() if not name.startswith("policy.")))
+
+
+def _reached(run: RunResult, name: str) -> bool:
+    """Did a metric ever leave zero in a run?"""
+    return bool(run.metrics.get(name, 0)) or bool(name in run.series and run.series[name].any())

@@ -1,0 +1,92 @@
+"""One run, in whatever process it happens: its log opened, its failure turned into data."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ksmlab_core.errors import BadInput, InvariantViolated, PolicyFault, ResultsNotWritten, RunFailed, StepFailed
+from ksmlab_core.lab.log import run_log
+
+if TYPE_CHECKING:
+    from ksmlab_core.experiment import RunSpec
+    from ksmlab_core.policy.registry import Registry
+    from ksmlab_core.simulation import RunResult
+
+Simulate = Callable[..., "RunResult"]
+Progress = Callable[[int, "int | None"], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to be done: plain data, so that it can be sent to another process."""
+
+    spec: RunSpec
+    position: int
+    """Place of the run in the whole list of runs, from 0."""
+    folder: str | None = None
+    """Where the run's log goes while it lasts; None keeps none."""
+    log_to_stderr: bool = False
+    simulate: Simulate | None = None
+    """Stands in for `ksmlab_core.simulation.run`; must be importable by name where workers are used."""
+
+
+def perform(task: Task, registry: Registry, progress: Progress | None = None) -> RunResult:
+    """Do one run; what goes wrong in it comes back as a failed result.
+
+    Raises:
+        BadInput: the run could not begin, because of something the user gave.
+        ResultsNotWritten: its log could not be written.
+    """
+    simulate = task.simulate or _simulation()
+    folder = Path(task.folder) if task.folder else None
+    with run_log(task.spec.id, folder, task.log_to_stderr) as on_event:
+        try:
+            return simulate(task.spec, registry, on_event=on_event, progress=progress)
+        except (BadInput, ResultsNotWritten):
+            raise
+        except Exception as error:
+            failure = describe(error)
+            if on_event is not None:
+                on_event("run failed", **failure)
+            return failed(task.spec, failure)
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An exception as the `error` mapping of a failed result: type, message, file, line, trace."""
+    trace = ""
+    if isinstance(error, PolicyFault):
+        trace = error.trace
+    elif not isinstance(error, RunFailed):
+        trace = "".join(traceback.format_exception(error))
+    file, line = "", None
+    if isinstance(error, PolicyFault | StepFailed):
+        file, line = error.file, error.line
+    message = str(error) if isinstance(error, RunFailed) else f"a fault in ksmlab itself: {error!r}"
+    described = {
+        "type": type(error).__name__,
+        "message": message,
+        "file": file or None,
+        "line": line,
+        "trace": trace or None,
+    }
+    if isinstance(error, InvariantViolated):
+        described["invariant"] = error.invariant
+    return described
+
+
+def failed(spec: RunSpec, error: dict[str, Any]) -> RunResult:
+    """The result of a run of which nothing but its failure is known."""
+    from ksmlab_core.simulation import RunResult
+
+    return RunResult(id=spec.id, seed=spec.seed, point=dict(spec.point), status="failed", error=error)
+
+
+def _simulation() -> Simulate:
+    """The real simulation, imported only when a run begins: it brings numba with it."""
+    from ksmlab_core import simulation
+
+    return simulation.run

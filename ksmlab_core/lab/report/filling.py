@@ -1,0 +1,98 @@
+"""Filling the template: every figure worked out here, so that the template only places them."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from ksmlab_core.lab.expectations import told
+from ksmlab_core.lab.headline import Column, change, columns_of, doubts, duration, text
+from ksmlab_core.lab.report.charts import (
+    MOST_TIMELINES,
+    saving_over_time,
+    timelines,
+    where_time_went,
+)
+from ksmlab_core.lab.report.words import GLOSSARY, answer, settings
+
+if TYPE_CHECKING:
+    from ksmlab_core.lab.collection import Collection, Run
+
+
+def render(collection: Collection) -> str:
+    """The whole page."""
+    resources = files(__package__)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(resources.joinpath("page.html.j2").read_text(encoding="utf-8"))
+    style = resources.joinpath("page.css").read_text(encoding="utf-8")
+    return template.render(_filling(collection), style=style)
+
+
+def _filling(collection: Collection) -> dict[str, Any]:
+    shared, varied = settings(collection)
+    columns = columns_of(collection)
+    return {
+        "it": collection,
+        "labels": [collection.label_of[run.result.id] for run in collection.runs],
+        "answer": answer(collection),
+        "doubts": doubts(collection),
+        "failures": _failures(collection),
+        "unmet": _unmet(collection),
+        "met": sum(one["ok"] for run in collection.runs for one in run.result.expect),
+        "columns": columns,
+        "rows": [_row(collection, run, columns) for run in collection.runs],
+        "saving": saving_over_time(collection),
+        "time": where_time_went(collection),
+        "run_times": _run_times(collection),
+        "timelines": timelines(collection),
+        "most_timelines": MOST_TIMELINES,
+        "shared": shared,
+        "varied": varied,
+        "glossary": GLOSSARY,
+    }
+
+
+def _row(collection: Collection, run: Run, columns: list[Column]) -> dict[str, Any]:
+    first = collection.runs[0]
+    return {
+        "label": collection.label_of[run.result.id],
+        "failed": run.result.status != "succeeded",
+        "cells": [_cell(column, run, first) for column in columns],
+    }
+
+
+def _cell(column: Column, run: Run, first: Run) -> dict[str, str]:
+    value, base = column.value(run.result), column.value(first.result)
+    if run is first or value is None or base is None or value == base or not column.better:
+        verdict = ""
+    else:
+        verdict = "good" if (value > base) == (column.better == "more") else "bad"
+    return {"text": text(value, column.unit), "change": "" if run is first else change(value, base), "verdict": verdict}
+
+
+def _run_times(collection: Collection) -> str:
+    """How long the runs took in simulated time, as a span."""
+    times = [run.result.metrics.get("time.elapsed", 0) for run in collection.runs]
+    shortest, longest = duration(min(times)), duration(max(times))
+    return shortest if shortest == longest else f"{shortest} to {longest}"
+
+
+def _failures(collection: Collection) -> list[dict[str, Any]]:
+    return [
+        {"label": collection.label_of[run.result.id], "error": run.result.error}
+        for run in collection.runs
+        if run.result.error is not None
+    ]
+
+
+def _unmet(collection: Collection) -> list[str]:
+    return [
+        f"{collection.label_of[run.result.id]}: {told(collection.file, one)}"
+        for run in collection.runs
+        for one in run.result.expect
+        if not one["ok"]
+    ]

@@ -1,0 +1,23 @@
+"""One run: a machine, a workload and policies, brought together on simulated time.
+
+``run(spec, registry)`` carries one validated run out and gives a `RunResult`. The compiler is loaded only then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ksmlab_core.simulation.result import RunResult
+
+if TYPE_CHECKING:
+    from ksmlab_core.simulation.carry_out import run as run
+
+__all__ = ["RunResult", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run":
+        from ksmlab_core.simulation.carry_out import run
+
+        return run
+    raise AttributeError(name)

@@ -1,0 +1,147 @@
+"""Names: which process is which, and where its areas are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ksmlab_core.errors import StepFailed, did_you_mean
+from ksmlab_core.mm import mm_types as t
+from ksmlab_core.mm.machine import Machine
+
+
+@dataclass
+class Area:
+    """One named area: the address of each of its pages, NONE where it was unmapped.
+
+    A page keeps its number when its part of the area is moved (mremap), so a number means the same page for ever.
+    """
+
+    name: str
+    addresses: np.ndarray[Any, np.dtype[np.int64]]
+    modelled: bool = True  # False for shared memory: it can be mapped and advised, not accessed
+
+
+@dataclass
+class Process:
+    """One named process."""
+
+    name: str
+    mm: int
+    areas: dict[str, Area] = field(default_factory=dict)
+    exited: bool = False
+
+
+class World:
+    """The processes of a run by name, in the order in which they came."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.processes: dict[str, Process] = {}
+        self._names: dict[int, str] = {}
+
+    def spawn(self, name: str) -> Process:
+        """A new process of this name."""
+        old = self.processes.get(name)
+        if old is not None and not old.exited:
+            raise StepFailed(f"process {name!r} exists already")
+        return self._add(name, self.machine.spawn())
+
+    def _add(self, name: str, mm: int) -> Process:
+        self.processes.pop(name, None)
+        process = Process(name, mm)
+        self.processes[name] = process
+        self._names[mm] = name
+        return process
+
+    def name_of(self, mm: int) -> str:
+        """The name of a process by its number."""
+        return self._names.get(mm, f"process {mm}")
+
+    def process(self, name: str) -> Process:
+        """A live process."""
+        process = self.processes.get(name)
+        if process is None:
+            hint = did_you_mean(name, self.processes)
+            raise StepFailed(f"no process {name!r}" + (f"; did you mean {hint!r}?" if hint else ""))
+        if process.exited:
+            raise StepFailed(f"process {name!r} has exited")
+        return process
+
+    def area(self, process: Process, name: str) -> Area:
+        """An area of a process."""
+        area = process.areas.get(name)
+        if area is None:
+            hint = did_you_mean(name, process.areas)
+            what = f"process {process.name!r} has no area {name!r}"
+            raise StepFailed(what + (f"; did you mean {hint!r}?" if hint else ""))
+        return area
+
+    def mmap(self, name: str, area: str, pages: int, flags: int) -> Area:
+        """A new area of a process."""
+        process = self.process(name)
+        if area in process.areas:
+            raise StepFailed(f"process {name!r} has an area {area!r} already")
+        start = self.machine.mmap(process.mm, pages, flags)
+        shared = bool(flags & (t.VM_SHARED | t.VM_MAYSHARE))
+        process.areas[area] = Area(area, np.arange(start, start + pages, dtype=np.int64), modelled=not shared)
+        return process.areas[area]
+
+    def fork(self, parent: str, child: str) -> None:
+        """A child of this name; its areas are named as the parent's."""
+        if child in self.processes and not self.processes[child].exited:
+            raise StepFailed(f"process {child!r} exists already")
+        process = self.process(parent)
+        mm = self.machine.fork(process.mm)
+        if mm < 0:
+            raise StepFailed("fork failed: ENOMEM")
+        copy = self._add(child, mm)
+        for name, area in process.areas.items():
+            copy.areas[name] = Area(name, area.addresses.copy(), area.modelled)
+
+    def exit(self, name: str) -> Process:
+        """A process ends."""
+        process = self.process(name)
+        self.machine.exit(process.mm)
+        process.exited = True
+        return process
+
+    def live(self) -> list[Process]:
+        """The processes that have not exited, in order."""
+        return [process for process in self.processes.values() if not process.exited]
+
+    def pages(self, process: Process, area: Area, span: tuple[int, int] | None) -> range:
+        """The page numbers that a step means: first and last of the area, both included."""
+        last = len(area.addresses) - 1
+        first, end = (0, last) if span is None else span
+        if end > last:
+            raise StepFailed(f"page {end} is past the end of area {area.name!r} of {process.name!r} (0..{last})")
+        return range(first, end + 1)
+
+    def ptes(self, process: Process, area: Area, pages: range) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """The pte of each page; NONE where it was unmapped."""
+        out = np.full(len(pages), t.NONE, np.int32)
+        for start, count, at in runs(area.addresses[pages.start : pages.stop]):
+            out[at : at + count] = self.machine.ptes(process.mm, start, count)
+        return out
+
+    def all_ptes(self, process: Process) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """The ptes of all areas of a process, area after area."""
+        parts = [self.ptes(process, area, range(len(area.addresses))) for area in process.areas.values()]
+        return np.concatenate(parts) if parts else np.empty(0, np.int32)
+
+
+def runs(addresses: np.ndarray[Any, np.dtype[np.int64]]) -> list[tuple[int, int, int]]:
+    """(first address, how many, position) of each stretch of consecutive addresses; NONE is left out."""
+    if not len(addresses):
+        return []
+    breaks = np.flatnonzero((np.diff(addresses) != 1) | (addresses[1:] < 0) | (addresses[:-1] < 0)) + 1
+    starts = np.concatenate(([0], breaks))
+    ends = np.concatenate((breaks, [len(addresses)]))
+    return [
+        (int(addresses[start]), int(end - start), int(start))
+        for start, end in zip(starts, ends, strict=True)
+        if addresses[start] >= 0
+    ]

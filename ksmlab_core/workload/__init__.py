@@ -1,0 +1,1 @@
+"""Where accesses and contents come from (floor 1)."""

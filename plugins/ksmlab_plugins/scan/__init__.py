@@ -1,0 +1,1 @@
+"""What does ksmd look at next?"""

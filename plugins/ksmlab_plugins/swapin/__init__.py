@@ -1,0 +1,1 @@
+"""Copy or remerge?"""
