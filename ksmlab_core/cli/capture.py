@@ -12,7 +12,7 @@ from ksmlab_core.cli.text import aligned
 from ksmlab_core.errors import BadInput
 
 if TYPE_CHECKING:
-    from ksmlab_core.capture.recorder import CaptureReport
+    from ksmlab_core.capture.outcome import CaptureReport
 
 
 @click.command("capture", short_help="Capture the memory of running processes as page digests.")

@@ -13,21 +13,15 @@ from ksmlab_core.experiment.complaints import Complaints, one_of, shown
 from ksmlab_core.experiment.document import KeyPath
 from ksmlab_core.experiment.models import Machine
 from ksmlab_core.experiment.quantities import PAGE_SIZE, is_whole
+from ksmlab_core.mm.counters import FIXED_METRICS, PROCESS
 from ksmlab_core.mm.profile import PROFILES, SWITCHES, Profile
 from ksmlab_core.policy.kinds import HOOKS
 
 BYTES_PER_PAGE: Final = 128
 """The most memory that the simulator needs for a page frame or a swap slot."""
-PROCESS_METRICS: Final = ("resident_pages", "swapped_pages", "ksm_pages")
-
-KSM_EVENTS: Final = frozenset({
-    "merges", "pages_scanned", "compares", "checksums", "forked", "failed_merges", "orphaned", "rmap_items",
-})  # fmt: skip
-"""What the engine counts of KSM beside the files of the profile's kernel, as metrics ``ksm.<name>``."""
-
-_GROUPS: Final = ("vm.", "machine.", "time.", "policy.HOOK.")
+_GROUPS: Final = ("policy.HOOK.",)
 _PROCESS_METRIC = re.compile(r"process\.([A-Za-z0-9_-]+)\.([a-z_]+)")
-_OTHER_METRIC = re.compile(rf"(?:vm|machine|time)\.[a-z0-9_]+|policy\.(?:{'|'.join(HOOKS)})\.[a-z0-9_.-]+")
+_POLICY_METRIC = re.compile(rf"policy\.(?:{'|'.join(HOOKS)})\.[a-z0-9_.-]+")
 
 
 def check_kernel(complaints: Complaints, value: Any, path: KeyPath = ("kernel",)) -> dict[str, Any] | None:
@@ -100,15 +94,15 @@ def check_metric(
     Args:
         processes: The processes of the run; None when they are not known beforehand.
     """
-    own = [*profile.metrics, *(f"ksm.{event}" for event in sorted(KSM_EVENTS))]
-    if name in own or _OTHER_METRIC.fullmatch(name):
+    own = [*profile.metrics, *sorted(FIXED_METRICS)]
+    if name in own or _POLICY_METRIC.fullmatch(name):
         return
     match = _PROCESS_METRIC.fullmatch(name)
-    if match and match[2] in PROCESS_METRICS and (processes is None or match[1] in processes):
+    if match and match[2] in PROCESS and (processes is None or match[1] in processes):
         return
     known = [*own, *_GROUPS]
     for process in processes or ([match[1]] if match else ()):
-        known += [f"process.{process}.{metric}" for metric in PROCESS_METRICS]
+        known += [f"process.{process}.{metric}" for metric in PROCESS]
     what = f"profile {profile.name} has no such metric"
     complaints.add(path, what, None, did_you_mean(name, known), key=True)
 

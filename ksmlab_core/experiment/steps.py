@@ -121,6 +121,8 @@ class Fail(Arguments):
     rmap_item: Count = Field(NOT_GIVEN, description="rmap_item")
     node: Count = Field(NOT_GIVEN, description="stable tree node")
     mm_slot: Count = Field(NOT_GIVEN, description="mm_slot")
+    swap_continuation: Count = Field(NOT_GIVEN, description="continuation of a swap count above 0x3e")
+    swap_read: Count = Field(NOT_GIVEN, description="read of a page from swap (an I/O error)")
 
     @model_validator(mode="after")
     def _something(self) -> Fail:

@@ -88,7 +88,7 @@ COLUMNS = (
         "run time",
         "ns",
         "less",
-        "simulated time from beginning to end: the same work, done later",
+        "simulated time from beginning to end",
         metric("time.elapsed"),
     ),
     Column("swapped in", "pages", "less", "pages read from the swap device", metric("vm.pswpin")),

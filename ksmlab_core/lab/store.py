@@ -92,7 +92,8 @@ def write_result(folder: Path, result: RunResult, manifest: dict[str, Any]) -> N
     }
     (folder / COUNTERS).write_text(_json(counters, sort_keys=True))
     with (folder / SERIES).open("wb") as stream:
-        np.savez_compressed(stream, **{name: result.series[name] for name in sorted(result.series)})
+        columns: dict[str, Any] = {name: result.series[name] for name in sorted(result.series)}
+        np.savez_compressed(stream, **columns)
     outcome = {
         "format": FORMAT,
         "id": result.id,

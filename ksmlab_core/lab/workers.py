@@ -7,6 +7,7 @@ specifications and load the plugins themselves: classes loaded from a path canno
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import signal
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ksmlab_core.errors import BadInput, KsmlabError, ResultsNotWritten
@@ -38,9 +40,6 @@ class Refused:
         return ResultsNotWritten(self.folder, self.message) if self.folder is not None else BadInput(self.message)
 
 
-Answer = "RunResult | Refused"
-
-
 def in_processes(tasks: Iterable[Task], jobs: int) -> Generator[tuple[Task, RunResult], None, None]:
     """Do tasks in up to `jobs` workers, giving each as it finishes.
 
@@ -52,23 +51,26 @@ def in_processes(tasks: Iterable[Task], jobs: int) -> Generator[tuple[Task, RunR
         ResultsNotWritten: a run's log could not be written.
     """
     waiting = iter(tasks)
-    while True:
-        suspects = yield from _until_broken(waiting, jobs)
-        if suspects is None:
-            return
-        for task in suspects:
-            yield task, _alone(task)
+    with TemporaryDirectory(prefix="ksmlab-") as spool:
+        while True:
+            suspects = yield from _until_broken(waiting, jobs, spool)
+            if suspects is None:
+                return
+            for task in suspects:
+                yield task, _alone(task, spool)
 
 
-def _until_broken(waiting: Iterator[Task], jobs: int) -> Generator[tuple[Task, RunResult], None, list[Task] | None]:
+def _until_broken(
+    waiting: Iterator[Task], jobs: int, spool: str
+) -> Generator[tuple[Task, RunResult], None, list[Task] | None]:
     """Work through tasks until none is left (None) or the pool breaks (the tasks that were under way)."""
-    running: dict[Future[RunResult | Refused], Task] = {}
+    running: dict[Future[str], Task] = {}
     suspects: list[Task] = []
     with _pool(jobs) as (executor, _):
         while not suspects:
             for task in _fill(waiting, jobs - len(running)):
                 try:
-                    running[executor.submit(work, task)] = task
+                    running[executor.submit(work, task, spool)] = task
                 except BrokenProcessPool:
                     suspects.append(task)
                     break
@@ -91,8 +93,8 @@ def _fill(waiting: Iterator[Task], room: int) -> Iterator[Task]:
 
 
 def _harvest(
-    finished: set[Future[RunResult | Refused]],
-    running: dict[Future[RunResult | Refused], Task],
+    finished: set[Future[str]],
+    running: dict[Future[str], Task],
     suspects: list[Task],
 ) -> Iterator[tuple[Task, RunResult]]:
     """Give the results of finished futures in the order of their tasks; what broke goes to `suspects`."""
@@ -106,10 +108,10 @@ def _harvest(
             yield task, result
 
 
-def _opened(task: Task, future: Future[RunResult | Refused]) -> RunResult:
+def _opened(task: Task, future: Future[str]) -> RunResult:
     """A future's result; a worker's refusal is raised here, any other error of its becomes a failed result."""
     try:
-        answer = future.result()
+        answer = _fetched(future.result())
     except BrokenProcessPool:
         raise
     except Exception as error:
@@ -119,10 +121,10 @@ def _opened(task: Task, future: Future[RunResult | Refused]) -> RunResult:
     return answer
 
 
-def _alone(task: Task) -> RunResult:
+def _alone(task: Task, spool: str) -> RunResult:
     """Repeat one task in a worker of its own; if that dies too, the run has failed."""
     with _pool(1) as (executor, workers):
-        future = executor.submit(work, task)
+        future = executor.submit(work, task, spool)
         mine = workers()
         try:
             return _opened(task, future)
@@ -160,12 +162,9 @@ def _pool(jobs: int) -> Iterator[tuple[ProcessPoolExecutor, _Workers]]:
     try:
         yield executor, workers
     except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        mine = workers()
-        for worker in mine:
+        for worker in workers():
             worker.terminate()
-        for worker in mine:
-            worker.join()
+        executor.shutdown(cancel_futures=True)
         raise
     executor.shutdown()
 
@@ -185,14 +184,33 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def work(task: Task) -> RunResult | Refused:
-    """Do one task in a worker."""
+def work(task: Task, spool: str) -> str:
+    """Do one task in a worker; the name of the file that holds what came of it.
+
+    Results go by a file, not by the pool's pipe: a worker killed while it writes a long message into that pipe would
+    leave the parent waiting for the rest for ever. A short one is written at once or not at all.
+    """
+    answer: RunResult | Refused
     try:
-        return perform(task, _registry(tuple(task.spec.plugins), task.spec.base_dir))
+        answer = perform(task, _registry(tuple(task.spec.plugins), task.spec.base_dir))
     except ResultsNotWritten as error:
-        return Refused(error.reason, error.folder)
+        answer = Refused(error.reason, error.folder)
     except BadInput as error:
-        return Refused(str(error))
+        answer = Refused(str(error))
+    file = Path(spool) / str(task.position)
+    try:
+        file.write_bytes(pickle.dumps(answer))
+    except OSError as error:
+        raise OSError(error.errno, f"{spool}: {error.strerror}") from None
+    return str(file)
+
+
+def _fetched(file: str) -> RunResult | Refused:
+    """What a worker left in a file, which is not needed any more."""
+    path = Path(file)
+    answer: RunResult | Refused = pickle.loads(path.read_bytes())
+    path.unlink()
+    return answer
 
 
 @lru_cache(maxsize=8)

@@ -1,12 +1,12 @@
 """The doors: the compiled entry points that Python calls.
 
-Arrays come in one by one (passing them as a tuple costs five times as much) and are bundled into `Memory` inside. Each
-door runs until its work is done or something has to be decided or provided by others, and says why it stopped.
+The first argument is the memory as `State.doors` holds it. Each door runs until its work is done or something has to be decided or provided by others, and says why it stopped.
 """
 
 from __future__ import annotations
 
 from ksmlab_core.mm._jit import door
+from ksmlab_core.mm._memory import as_memory
 from ksmlab_core.mm.fork import copy_pte_range
 from ksmlab_core.mm.ksm import (
     SCAN_NO_ITEM,
@@ -46,12 +46,11 @@ from ksmlab_core.mm.mm_types import (
     LRU_INACTIVE_ANON,
     NONE,
     NOW,
+    NR_FRAMES,
     NR_FREE,
     NR_RESERVE,
-    PG_DIRTY,
     PG_LRU,
     PG_MLOCKED,
-    PG_SWAPCACHE,
     PG_UNEVICTABLE,
     PG_WRITEBACK,
     PTE_DIRTY,
@@ -62,7 +61,6 @@ from ksmlab_core.mm.mm_types import (
     TICK,
     TIME_STALL,
     VM_MERGEABLE,
-    Memory,
 )
 from ksmlab_core.mm.mmap import mlock_pte_range, munlock_pte_range, zap_pte_range
 from ksmlab_core.mm.page_alloc import page_ksm, page_stable_node, put_page
@@ -86,20 +84,7 @@ ACCESS_WAKE_KSWAPD = 6  # free frames have fallen below the low watermark
 
 @door
 def access(
-    pte_flags,
-    pte_target,
-    pte,
-    frame,
-    last_access,
-    item,
-    node,
-    slot,
-    mm,
-    vma,
-    anon,
-    sc,
-    scratch,
-    queue,
+    memory,
     ptes,
     contents,
     start,
@@ -114,12 +99,13 @@ def access(
         until_ns: stop when simulated time reaches this.
         gap_ns: time that passes before each access.
     """
-    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
-    now = sc[NOW]
-    hit = sc[COST_HIT] + gap_ns
+    m = as_memory(memory)
+    now = m.sc[NOW]
+    hit = m.sc[COST_HIT] + gap_ns
     n = ptes.size
     i = start
     reason = ACCESS_DONE
+    wake = False
     while i < n:
         if now >= until_ns:
             reason = ACCESS_UNTIL
@@ -129,42 +115,43 @@ def access(
             i += 1
             continue
         content = contents[i]
-        flags = pte_flags[p]
+        flags = m.pte_flags[p]
         need = PTE_PRESENT if content == READ else PTE_PRESENT | PTE_WRITE
         if flags & need != need:
-            if sc[NR_FREE] < sc[NR_RESERVE]:
+            if m.sc[NR_FREE] < m.sc[NR_RESERVE]:
                 reason = ACCESS_LOW
                 break
-            if sc[ASK_SWAPIN] and flags & PTE_SWAP and sc[DECIDED_PTE] != p and swapin_is_a_question(m, p):
+            if m.sc[ASK_SWAPIN] and flags & PTE_SWAP and m.sc[DECIDED_PTE] != p and swapin_is_a_question(m, p):
                 reason = ACCESS_SWAPIN
                 break
-            sc[NOW] = now
-            sc[TICK] = 0
+            m.sc[NOW] = now
+            m.sc[TICK] = 0
             result = handle_mm_fault(m, p, content != READ)
-            now += sc[TICK]
-            sc[TIME_STALL] += sc[TICK]
-            sc[TICK] = 0
+            now += m.sc[TICK]
+            m.sc[TIME_STALL] += m.sc[TICK]
+            m.sc[TICK] = 0
             if result & VM_FAULT_OOM:
                 reason = ACCESS_OOM
                 break
             if result & VM_FAULT_SIGBUS:
                 reason = ACCESS_SIGBUS
                 break
-            flags = pte_flags[p]
-        page = pte_target[p]
+            flags = m.pte_flags[p]
+            wake = m.sc[NR_FREE] < m.sc[LOW_WATERMARK]
+        page = m.pte_target[p]
         if content == READ:
-            pte_flags[p] = flags | PTE_YOUNG
+            m.pte_flags[p] = flags | PTE_YOUNG
         else:
-            pte_flags[p] = flags | PTE_YOUNG | PTE_DIRTY
+            m.pte_flags[p] = flags | PTE_YOUNG | PTE_DIRTY
             if content >= 0:
-                frame.content[page] = content
-        last_access[page] = now
+                m.frame.content[page] = content
+        m.last_access[page] = now
         now += hit
         i += 1
-        if sc[NR_FREE] < sc[LOW_WATERMARK]:
+        if wake:
             reason = ACCESS_WAKE_KSWAPD
             break
-    sc[NOW] = now
+    m.sc[NOW] = now
     return i, reason
 
 
@@ -174,20 +161,7 @@ KSMD_LOW = 11  # too few free frames to go on
 
 @door
 def ksmd(
-    pte_flags,
-    pte_target,
-    pte,
-    frame,
-    last_access,
-    item,
-    node,
-    slot,
-    mm,
-    vma,
-    anon,
-    sc,
-    scratch,
-    queue,
+    memory,
     budget,
     ptes,
     ordered,
@@ -197,15 +171,15 @@ def ksmd(
 
     Returns (pages looked at, entries of `ptes` used, why it stopped: KSMD_* or SCAN_*).
     """
-    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
+    m = as_memory(memory)
     done = 0
     used = 0
     reason = KSMD_BUDGET
     while done < budget:
-        if stop_when_low and sc[NR_FREE] < sc[NR_RESERVE]:
+        if stop_when_low and m.sc[NR_FREE] < m.sc[NR_RESERVE]:
             reason = KSMD_LOW
             break
-        if sc[KSM_QUEUE] > 0:
+        if m.sc[KSM_QUEUE] > 0:
             if scan_pte(m, take_from_queue(m)):
                 done += 1
             continue
@@ -233,29 +207,16 @@ DRAIN = 4
 
 @door
 def reclaim(
-    pte_flags,
-    pte_target,
-    pte,
-    frame,
-    last_access,
-    item,
-    node,
-    slot,
-    mm,
-    vma,
-    anon,
-    sc,
-    scratch,
-    queue,
+    memory,
     what,
     n,
 ):
     """One kernel step of reclaim over `n` pages (SHRINK_*), or try_to_free_pages up to `n` free frames; its result."""
-    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
+    m = as_memory(memory)
     if what == SHRINK_ACTIVE:
-        return shrink_active_list(m, min(n, sc[LRU_COUNT + LRU_ACTIVE_ANON]))
+        return shrink_active_list(m, min(n, m.sc[LRU_COUNT + LRU_ACTIVE_ANON]))
     if what == SHRINK_INACTIVE:
-        freed = shrink_inactive_list(m, min(n, sc[LRU_COUNT + LRU_INACTIVE_ANON]))
+        freed = shrink_inactive_list(m, min(n, m.sc[LRU_COUNT + LRU_INACTIVE_ANON]))
         end_writeback(m)
         return freed
     if what == FREE_PAGES:
@@ -267,41 +228,13 @@ def reclaim(
 
 @door
 def evict_pages(
-    pte_flags,
-    pte_target,
-    pte,
-    frame,
-    last_access,
-    item,
-    node,
-    slot,
-    mm,
-    vma,
-    anon,
-    sc,
-    scratch,
-    queue,
+    memory,
     pages,
     outcomes,
 ):
     """Evict the frames that a policy chose; `outcomes` receives what became of each."""
     evict(
-        Memory(
-            pte_flags,
-            pte_target,
-            pte,
-            frame,
-            last_access,
-            item,
-            node,
-            slot,
-            mm,
-            vma,
-            anon,
-            sc,
-            scratch,
-            queue,
-        ),
+        as_memory(memory),
         pages,
         outcomes,
     )
@@ -324,20 +257,7 @@ PUT_PAGE = 12
 
 @door
 def syscall(
-    pte_flags,
-    pte_target,
-    pte,
-    frame,
-    last_access,
-    item,
-    node,
-    slot,
-    mm,
-    vma,
-    anon,
-    sc,
-    scratch,
-    queue,
+    memory,
     what,
     a,
     b,
@@ -346,7 +266,7 @@ def syscall(
     e,
 ):
     """One step of a system call; the result is that of the function behind it."""
-    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
+    m = as_memory(memory)
     if what == FAULT:
         return handle_mm_fault(m, a, b != 0)
     if what == ZAP:
@@ -363,7 +283,7 @@ def syscall(
         ksm_exit(m, a)
     elif what == UNMERGE:
         for p in range(a, b):
-            if sc[NR_FREE] == 0 or break_ksm(m, p) != 0:
+            if m.sc[NR_FREE] == 0 or break_ksm(m, p) != 0:
                 return p
         return b
     elif what == REMOVE_ITEMS:
@@ -381,42 +301,14 @@ def syscall(
 
 @door
 def swapoff(
-    pte_flags,
-    pte_target,
-    pte,
-    frame,
-    last_access,
-    item,
-    node,
-    slot,
-    mm,
-    vma,
-    anon,
-    sc,
-    scratch,
-    queue,
+    memory,
     first,
     start_mm,
     reserve,
 ):
     """Empty the slots; (done, slot to go on at, where to start among the processes)."""
     return try_to_unuse(
-        Memory(
-            pte_flags,
-            pte_target,
-            pte,
-            frame,
-            last_access,
-            item,
-            node,
-            slot,
-            mm,
-            vma,
-            anon,
-            sc,
-            scratch,
-            queue,
-        ),
+        as_memory(memory),
         first,
         start_mm,
         reserve,
@@ -425,20 +317,7 @@ def swapoff(
 
 @door
 def swapin_facts(
-    pte_flags,
-    pte_target,
-    pte,
-    frame,
-    last_access,
-    item,
-    node,
-    slot,
-    mm,
-    vma,
-    anon,
-    sc,
-    scratch,
-    queue,
+    memory,
     p,
     facts,
 ):
@@ -446,46 +325,44 @@ def swapin_facts(
 
     cached, KSM, orphan, mapcount, references, twin's frame (NONE), twin's items, kernel would copy, may be shared.
     """
-    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
-    e = pte_target[p]
+    m = as_memory(memory)
+    e = m.pte_target[p]
     facts[:] = 0
-    facts[4] = slot.refs[e]
+    facts[4] = m.slot.refs[e]
     facts[5] = NONE
-    content = slot.content[e]
-    facts[8] = (vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE) != 0
-    if slot.frame[e] != NONE:
-        page = slot.frame[e]
-        content = frame.content[page]
+    content = m.slot.content[e]
+    facts[8] = (m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE) != 0
+    if m.slot.frame[e] != NONE:
+        page = m.slot.frame[e]
+        content = m.frame.content[page]
         facts[0] = 1
         facts[1] = page_ksm(m, page)
         facts[2] = page_ksm(m, page) and page_stable_node(m, page) == NONE
-        facts[3] = frame.mapcount[page]
+        facts[3] = m.frame.mapcount[page]
         facts[7] = swapin_needs_copy(m, page, p)
         facts[8] = may_share(m, page, p)
-    if vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE:
+    if m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE:
         twin = stable_tree_search(m, content)
         if twin != NONE:
-            facts[5] = node.kpage[twin]
-            facts[6] = node.nr_items[twin]
+            facts[5] = m.node.kpage[twin]
+            facts[6] = m.node.nr_items[twin]
             facts[8] = 0
     return SWAPIN_COPY if facts[7] else 0
 
 
 @door
-def reclaim_candidates(
-    pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue, out
-):
+def reclaim_candidates(memory, out):
     """The frames that a reclaim policy may choose from, ascending, into `out`; how many.
 
     On an LRU list, evictable, not under writeback, and not a KSM page that is unmapped already and that its node keeps.
     """
-    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
+    m = as_memory(memory)
     n = 0
-    for page in range(1, last_access.size):
-        pg = frame.pg[page]
+    for page in range(1, m.sc[NR_FRAMES] + 1):
+        pg = m.frame.pg[page]
         if pg & (PG_LRU | PG_UNEVICTABLE | PG_MLOCKED | PG_WRITEBACK) != PG_LRU:
             continue
-        if frame.mapcount[page] == 0 and page_ksm(m, page) and page_stable_node(m, page) != NONE:
+        if m.frame.mapcount[page] == 0 and page_ksm(m, page) and page_stable_node(m, page) != NONE:
             continue
         out[n] = page
         n += 1
@@ -493,50 +370,12 @@ def reclaim_candidates(
 
 
 @door
-def frame_column(
-    pte_flags,
-    pte_target,
-    pte,
-    frame,
-    last_access,
-    item,
-    node,
-    slot,
-    mm,
-    vma,
-    anon,
-    sc,
-    scratch,
-    queue,
-    index,
-    which,
-    out,
-):
-    """One column over the frames `index`: 0 sharers, 1 dirty (page or any pte is not asked), 2 in the swap cache, 3 KSM."""
-    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
-    for i in range(index.size):
-        page = index[i]
-        if which == 0:
-            out[i] = frame.mapcount[page]
-            if frame.pg[page] & PG_SWAPCACHE:
-                out[i] += slot.refs[frame.private[page]]
-        elif which == 1:
-            out[i] = (frame.pg[page] & PG_DIRTY) != 0
-        elif which == 2:
-            out[i] = (frame.pg[page] & PG_SWAPCACHE) != 0
-        else:
-            out[i] = page_ksm(m, page)
-
-
-@door
-def scan_candidates(
-    pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue, out
-):
+def scan_candidates(memory, out):
     """The ptes that ksmd may look at, in (process, address) order of the pte table, into `out`; how many."""
-    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
+    m = as_memory(memory)
     n = 0
-    for p in range(pte_flags.size):
-        if pte_flags[p] & PTE_PRESENT and scannable(m, p):
+    for p in range(out.size):
+        if m.pte_flags[p] & PTE_PRESENT and scannable(m, p):
             out[n] = p
             n += 1
     return n
@@ -544,20 +383,7 @@ def scan_candidates(
 
 @door
 def scan_columns(
-    pte_flags,
-    pte_target,
-    pte,
-    frame,
-    last_access,
-    item,
-    node,
-    slot,
-    mm,
-    vma,
-    anon,
-    sc,
-    scratch,
-    queue,
+    memory,
     ptes,
     process,
     address,
@@ -567,10 +393,10 @@ def scan_columns(
     stable,
 ):
     """The columns of a scan order over `ptes`."""
-    m = Memory(pte_flags, pte_target, pte, frame, last_access, item, node, slot, mm, vma, anon, sc, scratch, queue)
+    m = as_memory(memory)
     for i in range(ptes.size):
         p = ptes[i]
-        process[i] = vma.mm[m.pte.vma[p]]
+        process[i] = m.vma.mm[m.pte.vma[p]]
         address[i] = address_of(m, p)
         t = m.pte.rmap_item[p]
         if t == NONE:
@@ -579,7 +405,7 @@ def scan_columns(
             changes[i] = 0
             stable[i] = False
             continue
-        last_scanned[i] = item.last_look[t] >> 1
-        state[i] = item.state[t]
-        changes[i] = item.changes[t]
-        stable[i] = item.last_look[t] > 0 and (item.last_look[t] & 1) != 0
+        last_scanned[i] = m.item.last_look[t] >> 1
+        state[i] = m.item.state[t]
+        changes[i] = m.item.changes[t]
+        stable[i] = m.item.last_look[t] > 0 and (m.item.last_look[t] & 1) != 0

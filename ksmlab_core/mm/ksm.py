@@ -42,6 +42,7 @@ from ksmlab_core.mm.mm_types import (
     PG_UPTODATE,
     PTE_PRESENT,
     PTE_WRITE,
+    QUEUE_SIZE,
     ROOT_UNSTABLE,
     SCAN_ADDRESS,
     SCAN_PREV,
@@ -550,7 +551,7 @@ def take_from_queue(m):
     if m.sc[KSM_QUEUE] == 0:
         return NONE
     p = m.queue[m.sc[KSM_QUEUE_HEAD]]
-    m.sc[KSM_QUEUE_HEAD] = (m.sc[KSM_QUEUE_HEAD] + 1) % m.queue.size
+    m.sc[KSM_QUEUE_HEAD] = (m.sc[KSM_QUEUE_HEAD] + 1) % m.sc[QUEUE_SIZE]
     m.sc[KSM_QUEUE] -= 1
     return p
 

@@ -28,6 +28,7 @@ from ksmlab_core.mm.mm_types import (
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
+    QUEUE_SIZE,
     SW_BORN_YOUNG,
     SWAPIN_COPIES,
     SWAPIN_DEFERRED,
@@ -263,8 +264,8 @@ def _do_swap_page(m, p, write):
         page = _ksm_does_need_to_copy(m, page, p)
         if page == NONE:
             return VM_FAULT_OOM
-        if decision == SWAPIN_DEFER and m.sc[KSM_QUEUE] < m.queue.size:
-            m.queue[(m.sc[KSM_QUEUE_HEAD] + m.sc[KSM_QUEUE]) % m.queue.size] = p
+        if decision == SWAPIN_DEFER and m.sc[KSM_QUEUE] < m.sc[QUEUE_SIZE]:
+            m.queue[(m.sc[KSM_QUEUE_HEAD] + m.sc[KSM_QUEUE]) % m.sc[QUEUE_SIZE]] = p
             m.sc[KSM_QUEUE] += 1
             m.sc[SWAPIN_DEFERRED] += 1
     if not m.frame.pg[page] & PG_UPTODATE:

@@ -288,6 +288,8 @@ SW_NODE_HOLDS_REF = next(_scalar)
 ASK_SWAPIN = next(_scalar)  # 1 = stop at swap-ins whose page may be needed in more than one place
 DECIDED_PTE = next(_scalar)  # the pte for which DECISION was taken, or NONE
 DECISION = next(_scalar)
+QUEUE_SIZE = next(_scalar)  # entries that the ring can hold
+SCRATCH_SIZE = next(_scalar)
 NR_RESERVE = next(_scalar)  # frames that must be free before an operation that may allocate begins
 LOW_WATERMARK = next(_scalar)  # frames: below it kswapd is woken
 HIGH_WATERMARK = next(_scalar)  # frames: kswapd stops there

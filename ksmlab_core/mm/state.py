@@ -25,7 +25,7 @@ class State:
 
     Attributes:
         m: the arrays as objects with one plain array per field, for code that is not compiled.
-        doors: the same, in the order and form in which the doors take them.
+        doors: what a door takes first: the addresses of the arrays, or `m` itself without the compiler.
     """
 
     m: t.Memory
@@ -63,6 +63,8 @@ class State:
         frame["pg"][t.ZERO_PAGE] = t.PG_UPTODATE
         sc[t.NR_FRAMES] = sc[t.NR_FREE] = len(frame) - 1
         sc[t.FREE_FRAME] = 1
+        sc[t.QUEUE_SIZE] = len(a["queue"])
+        sc[t.SCRATCH_SIZE] = len(a["scratch"])
         a["slot"]["frame"] = t.NONE
         a["slot"]["content"] = t.SLOT_NEVER_WRITTEN
         a["vma"]["mm"] = t.NONE
@@ -91,8 +93,8 @@ class State:
             for name, array in ((name, self.arrays[name]) for name in t.Memory._fields)
         ]
         self.m = t.Memory(*values)
-        compiled = not numba.config.DISABLE_JIT
-        self.doors = tuple(self.arrays[name] for name in t.Memory._fields) if compiled else tuple(values)
+        self.addresses = np.array([self.arrays[name].ctypes.data for name in t.Memory._fields], np.int64)
+        self.doors = (self.m,) if numba.config.DISABLE_JIT else (self.addresses,)
 
     def _extend(self, name: str, size: int) -> int:
         """Make an array at least `size` long, all zero behind what it held; its former length."""

@@ -28,6 +28,7 @@ from ksmlab_core.mm.mm_types import (
     PGSTEAL,
     RECENT_ROTATED,
     RECENT_SCANNED,
+    SCRATCH_SIZE,
     SW_SHRINK_FALLS_THROUGH,
     SWAP_CLUSTER_MAX,
     TICK,
@@ -228,7 +229,7 @@ def _putback_kept(m, page):
 @jit
 def _isolate_inactive(m):
     """Up to a cluster of pages from the inactive tail, oldest first, into the end of scratch; how many."""
-    base = m.scratch.size - SWAP_CLUSTER_MAX
+    base = m.sc[SCRATCH_SIZE] - SWAP_CLUSTER_MAX
     n = 0
     while n < SWAP_CLUSTER_MAX and m.sc[LRU_COUNT + LRU_INACTIVE_ANON] > 0:
         page = m.sc[LRU_TAIL + LRU_INACTIVE_ANON]
@@ -247,7 +248,7 @@ def shrink_inactive_list(m, max_scan):
     Like the kernel it takes whole clusters, so the last one may meet pages that an earlier one put back.
     """
     lru_add_drain(m)
-    base = m.scratch.size - SWAP_CLUSTER_MAX
+    base = m.sc[SCRATCH_SIZE] - SWAP_CLUSTER_MAX
     freed = 0
     scanned = 0
     while scanned < max_scan:

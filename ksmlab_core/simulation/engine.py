@@ -140,25 +140,28 @@ class Engine:
             self.on_event("pass ended", ns=self.now, **machine.ksm_counters())
 
     def _scan_some(self, budget: int, *, one_pass: bool) -> int:
-        """Let ksmd look at up to `budget` pages; how many. With `one_pass` it stops where a pass ends (R-SCAN-7)."""
-        done = 0
+        """Let ksmd look at up to `budget` pages; how many.
+
+        With `one_pass` it stops where a pass ends (R-SCAN-7); else where a whole pass has found nothing to look at.
+        """
+        done, empty = 0, 0  # empty: passes in a row that ended without a page
         while done < budget:
-            if self._scan is not None:
-                n, ended = self._scan.ksmd(budget - done)
-                stuck = n == 0 and not ended
-            else:
-                n, reason = self._kernel_scan(budget - done)
-                ended = reason == ksm_room.SCAN_PASS_END
-                stuck = not ended and reason != doors.KSMD_BUDGET
+            n, ended, stuck = self._scan_on(budget - done)
             done += n
-            if stuck or (ended and one_pass):
-                break
-            if ended and n == 0 and done == 0 and not self._anything_to_scan():
+            empty = empty + 1 if ended and n == 0 else 0
+            # What is left of a pass may hold nothing more; the next is a whole one.
+            if stuck or (ended and one_pass) or empty == 2:
                 break
         return done
 
-    def _anything_to_scan(self) -> bool:
-        return self.machine.registered() and self.machine.sc[t.NR_ANON_PAGES] > 0
+    def _scan_on(self, budget: int) -> tuple[int, bool, bool]:
+        """Up to the end of the pass at most: (pages looked at, the pass has ended, ksmd cannot go on)."""
+        if self._scan is not None:
+            n, ended = self._scan.ksmd(budget)
+            return n, ended, n == 0 and not ended
+        n, reason = self._kernel_scan(budget)
+        ended = reason == ksm_room.SCAN_PASS_END
+        return n, ended, not ended and reason != doors.KSMD_BUDGET
 
     def _kernel_scan(self, budget: int) -> tuple[int, int]:
         """The kernel's order, making room where frames run out; (looked at, reason)."""

@@ -14,7 +14,7 @@ from ksmlab_core.mm.machine import READ, TOUCH, BusError, NothingToScan, OutOfMe
 from ksmlab_core.simulation.engine import Engine
 from ksmlab_core.simulation.expectations import Expectations
 from ksmlab_core.simulation.rows import compare_row, describe_pages, row_now
-from ksmlab_core.simulation.world import Area, Process, runs
+from ksmlab_core.simulation.world import Area, Process, runs, spans
 from ksmlab_core.workload.content import content_id, content_ids
 
 _VMA_FLAGS = {
@@ -164,22 +164,29 @@ class Script:
         calls = {
             "mergeable": self.machine.madvise_mergeable,
             "unmergeable": self.machine.madvise_unmergeable,
-            "dontneed": self.machine.madvise_dontneed,
+            "dontneed": self._dontneed,
         }
         for one, where, numbers in self._each(process, area, pages):
             addresses = where.addresses[numbers.start : numbers.stop]
-            known = addresses[addresses >= 0]
-            if not len(known):
+            if not (addresses >= 0).any():
                 raise StepFailed(f"nothing of area {area!r} is mapped there")
-            # One call over the whole range, holes included, as long as it was not moved apart.
-            start, end = int(known.min()), int(known.max()) + 1
-            gaps = len(known) < len(addresses)
-            errno = calls[advice](one.mm, start, end - start)
-            if gaps and errno == OK:
-                errno = NUMBERS["ENOMEM"]
-            if advice == "dontneed" and errno in (OK, NUMBERS["ENOMEM"]):
-                self.engine.watch.zeroed(self.world.ptes(one, where, numbers))
+            errno = OK if (addresses >= 0).all() else NUMBERS["ENOMEM"]
+            for start, end in spans(addresses):
+                result = calls[advice](one.mm, start, end - start)
+                errno = result if result != OK else errno
+                if errno not in (OK, NUMBERS["ENOMEM"]):
+                    break
             self._returned("madvise", errno, returns)
+
+    def _dontneed(self, mm: int, start: int, pages: int) -> int:
+        """MADV_DONTNEED; what it lets go of reads as zero: all, or what lies before the first locked area."""
+        ptes = self.machine.ptes(mm, start, pages)
+        ptes = ptes[ptes >= 0]
+        m = self.machine.state.m
+        locked = np.flatnonzero(m.vma.vm_flags[m.pte.vma[ptes]] & t.VM_LOCKED)
+        errno = self.machine.madvise_dontneed(mm, start, pages)
+        self.engine.watch.zeroed(ptes[: locked[0]] if len(locked) else ptes)
+        return errno
 
     def _do_mprotect(self, process: list[str], area: str, pages: Span, writable: bool) -> None:
         for one, _where, start, count, _first in self._ranges(process, area, pages):

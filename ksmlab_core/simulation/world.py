@@ -145,3 +145,13 @@ def runs(addresses: np.ndarray[Any, np.dtype[np.int64]]) -> list[tuple[int, int,
         for start, end in zip(starts, ends, strict=True)
         if addresses[start] >= 0
     ]
+
+
+def spans(addresses: np.ndarray[Any, np.dtype[np.int64]]) -> list[tuple[int, int]]:
+    """(first address, last + 1) of each part of an area that lies as it was mapped, pages unmapped since included.
+
+    An area is one such part until mremap moves some of its pages.
+    """
+    mapped = np.flatnonzero(addresses >= 0)
+    moved = np.flatnonzero(np.diff(addresses[mapped] - mapped)) + 1
+    return [(int(addresses[part[0]]), int(addresses[part[-1]]) + 1) for part in np.split(mapped, moved) if len(part)]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ksmlab_core.errors import BadInput, PolicyFault, StepFailed
 from ksmlab_core.simulation import RunResult
 
 SAMPLES = 200

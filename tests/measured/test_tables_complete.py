@@ -58,7 +58,7 @@ TABLES = {
     "remerge1-othersharer": Table(rows=3, excepted=0),
     "remerge2": Table(rows=5, excepted=0),
     "s1-trig": Table(rows=40, excepted=0),
-    "s2-step-rescan": Table(rows=43, excepted=5),
+    "s2-step-rescan": Table(rows=43, excepted=0),
     "s3-hog-only": Table(rows=8, excepted=5),
     "s4-hog-unmerged": Table(rows=8, excepted=3),
     "s5-big-distinct": Table(rows=10, excepted=8),
@@ -135,7 +135,7 @@ class Totals(NamedTuple):
     excepted: int
 
 
-TOTALS = Totals(tables=65, rows=435, cells=4188, figures=12236, excepted=24)
+TOTALS = Totals(tables=65, rows=435, cells=4188, figures=12241, excepted=19)
 
 
 def script(path: Path) -> list[dict[str, Any]]:
