@@ -68,7 +68,7 @@ COLUMNS = (
         "rejoined",
         "count",
         "more",
-        "pages that at swap-in were given a shared page of equal content instead of a copy",
+        "pages that at swap-in were given the shared page that has their content, instead of a frame of their own",
         metric("vm.swapin_remerges"),
     ),
     Column(

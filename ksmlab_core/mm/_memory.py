@@ -80,13 +80,13 @@ MEMBERS: dict[str, Any] = {
 @register_model(ColumnType)
 @register_model(TableType)
 @register_model(MemoryType)
-class _PointerModel(models.PrimitiveModel):  # type: ignore[misc]
+class _PointerModel(models.PrimitiveModel):
     def __init__(self, manager: Any, frontend: Any) -> None:
         super().__init__(manager, frontend, _POINTER)
 
 
 @infer_getattr
-class _MemoryMembers(AttributeTemplate):  # type: ignore[misc]
+class _MemoryMembers(AttributeTemplate):
     key = MemoryType
 
     def generic_resolve(self, _memory: Any, name: str) -> Any:
@@ -94,11 +94,11 @@ class _MemoryMembers(AttributeTemplate):  # type: ignore[misc]
 
 
 @infer_getattr
-class _TableFields(AttributeTemplate):  # type: ignore[misc]
+class _TableFields(AttributeTemplate):
     key = TableType
 
     def generic_resolve(self, table: TableType, name: str) -> Any:
-        fields = table.records.fields or {}
+        fields: Any = table.records.fields or {}
         if name not in fields:
             return None
         return ColumnType(numba.from_dtype(fields[name][0]), table.records.itemsize)
@@ -121,7 +121,7 @@ def _field_of_table(_context: Any, builder: Any, table: Any, value: Any, name: s
 
 
 @infer_global(operator.getitem)
-class _ReadColumn(AbstractTemplate):  # type: ignore[misc]
+class _ReadColumn(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         column, index = args
         if isinstance(column, ColumnType) and isinstance(index, types.Integer):
@@ -130,7 +130,7 @@ class _ReadColumn(AbstractTemplate):  # type: ignore[misc]
 
 
 @infer_global(operator.setitem)
-class _WriteColumn(AbstractTemplate):  # type: ignore[misc]
+class _WriteColumn(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         column, index, _value = args
         if isinstance(column, ColumnType) and isinstance(index, types.Integer):
@@ -163,7 +163,7 @@ if numba.config.DISABLE_JIT:
 
 else:
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic
     def as_memory(_typing: Any, addresses: Any) -> Any:
         """The memory behind an array of addresses (`State.addresses`)."""
 

@@ -1,4 +1,4 @@
-"""Processes and their areas: what the system calls do around the page tables (``mm/mmap.c``, ``madvise.c``, ``fork.c``).
+"""Processes and their areas: what system calls do around the page tables (``mm/mmap.c``, ``madvise.c``, ``fork.c``).
 
 These are the rare, wide operations. They move whole ranges of ptes as numpy slices and leave per-page work to the
 doors. Addresses are page numbers ("vpn"); areas never touch, so that none merges with another by accident.
@@ -366,7 +366,8 @@ class AddressSpaces:
         while first < last:
             first = self._call(what, first, last)
             if first < last:
-                if first == stuck or not self.make_room(16):
+                asked_for = self.state.m.sc[t.NR_FREE] > 0  # an allocation failed, but not for want of frames
+                if asked_for or first == stuck or not self.make_room(16):
                     return ENOMEM
                 stuck = first
         return OK

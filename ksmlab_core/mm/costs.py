@@ -1,9 +1,10 @@
 """What events cost, in simulated nanoseconds.
 
-The figures come from what is published of real machines: 2 to 8 us for ksmd's work on one anonymous page and a quarter
-to half a microsecond for one that is merged already (histograms of ``cmp_and_merge_page``), 55.6 us for a swap read from
-zram and 147 us for a swap-in that copies (so about 90 us for its allocation, copy and accounting). A minor fault with its
-zeroed page is taken as about a microsecond, a plain memory access as 50 ns of work between two touches of pages.
+Sources: histograms of ``cmp_and_merge_page`` published with the 6.11 series (2 to 8 us for an anonymous page, a quarter
+to half a microsecond for one that is merged already), and the swap-in measurements of 2022 on zram (55.6 us for
+``swap_readpage``; 147 us for a swap-in that copies). The rest are round figures of today's machines: a minor fault with
+its zeroed page takes about a microsecond, and 50 ns of work lie between two accesses of pages. All can be set in an
+experiment file; counters that are not times depend on them only through when ksmd and reclaim run.
 """
 
 from __future__ import annotations

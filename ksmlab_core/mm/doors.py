@@ -1,6 +1,7 @@
 """The doors: the compiled entry points that Python calls.
 
-The first argument is the memory as `State.doors` holds it. Each door runs until its work is done or something has to be decided or provided by others, and says why it stopped.
+The first argument is the memory as `State.doors` holds it. Each door runs until its work is done or something has to be
+decided or provided by others, and says why it stopped.
 """
 
 from __future__ import annotations

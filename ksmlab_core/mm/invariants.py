@@ -40,6 +40,7 @@ class Checker:
         self.machine = machine
         self.shadow = np.zeros(0, np.int64)
         self._last_seqnr = 0
+        self._last_unmerge = 0
         self._ksm_contents: dict[tuple[int, int], int] = {}
 
     # -- the shadow memory --------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ def _inv5(checker: Checker, v: _View) -> Iterator[Violation]:
     writable = v.present[(v.flags[v.present] & t.PTE_WRITE) != 0]
     for p in writable[v.ksm[v.target[writable]]][:4]:
         yield Violation("INV-5", f"pte {p}", "writable and maps a KSM page", pte=int(p))
-    pages = v.m.node.kpage[v.nodes()]
+    pages = np.flatnonzero(v.ksm & ((v.m.frame.mapcount > 0) | (v.m.frame.mapping != t.NONE)))
     now = {
         (int(page), int(stamp)): int(content)
         for page, stamp, content in zip(pages, v.m.frame.inserted[pages], v.m.frame.content[pages], strict=True)
@@ -222,11 +223,9 @@ def _inv6(_checker: Checker, v: _View) -> Iterator[Violation]:
     pages = v.m.node.kpage[nodes]
     for node in nodes[~v.ksm[pages] | (v.m.frame.mapping[pages] != nodes)][:4]:
         yield Violation("INV-6", f"node {node}", f"its frame {v.m.node.kpage[node]} does not name it")
-    owned = v.ksm & (v.m.frame.mapping != t.NONE)
-    back = v.m.node.kpage[np.maximum(v.m.frame.mapping, 0)] if len(v.m.node.kpage) else v.m.frame.mapping
-    yield from _pages(
-        "INV-6", owned & (back != np.arange(v.nr_frames)), lambda p: f"names node {v.m.frame.mapping[p]}, not so back"
-    )
+    owned = np.flatnonzero(v.ksm & (v.m.frame.mapping != t.NONE))
+    for page in owned[v.m.node.kpage[v.m.frame.mapping[owned]] != owned][:4]:
+        yield Violation("INV-6", f"frame {page}", f"names node {v.m.frame.mapping[page]}, not so back", page=int(page))
 
 
 def _in_order(columns: Any, root: int) -> list[int]:
@@ -258,7 +257,8 @@ def _inv7(_checker: Checker, v: _View) -> Iterator[Violation]:
 
 
 def _list_of_node(v: _View, node: int) -> list[int]:
-    out, item = [], int(v.m.node.hlist[node])
+    out: list[int] = []
+    item = int(v.m.node.hlist[node])
     while item != t.NONE and len(out) <= len(v.m.item.mm):
         out.append(item)
         item = int(v.m.item.hlist_next[item])
@@ -401,13 +401,15 @@ def _inv17(_checker: Checker, v: _View) -> Iterator[Violation]:
 
 
 def _inv18(checker: Checker, v: _View) -> Iterator[Violation]:
-    seqnr = int(v.sc[t.SCAN_SEQNR])
-    if seqnr < checker._last_seqnr:
+    seqnr, (unmerges, faults, scanned) = int(v.sc[t.SCAN_SEQNR]), v.machine.unmerged_at
+    if seqnr < checker._last_seqnr and unmerges == checker._last_unmerge:
+        yield Violation("INV-18", "full_scans", f"fell from {checker._last_seqnr} to {seqnr} without run=2")
+    checker._last_seqnr, checker._last_unmerge = seqnr, unmerges
+    if (faults, scanned) == (v.sc[t.PGFAULT], v.sc[t.KSM_PAGES_SCANNED]) and v.sc[t.SCAN_SLOT] == t.MM_HEAD:
+        # Neither a fault nor a look of ksmd since run=2; but passes over nothing may have ended.
         left = {name: value for name, value in v.machine.ksm_counters().items() if value and name != "full_scans"}
-        # A pass may have run since run=2; only an exact 0 was read before anything could be scanned again.
-        if seqnr == 0 and v.machine.knobs.get("run") == 2 and left and v.sc[t.SCAN_SLOT] == t.MM_HEAD:
-            yield Violation("INV-18", "run=2", f"left {left}")
-    checker._last_seqnr = seqnr
+        if left or v.sc[t.KSM_RMAP_ITEMS]:
+            yield Violation("INV-18", "run=2", f"left {int(v.sc[t.KSM_RMAP_ITEMS])} items and {left}")
 
 
 def _inv19(_checker: Checker, v: _View) -> Iterator[Violation]:

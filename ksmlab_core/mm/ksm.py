@@ -587,7 +587,10 @@ def begin_ordered_pass(m):
 
 @jit
 def _sweep_items(m, mm):
-    """Free the items of a process whose address has nothing to scan any more (R-SCAN-5)."""
+    """Free the items of a process whose address has nothing to scan any more (R-SCAN-5).
+
+    An item that this pass did not come to is in the unstable tree no longer: the cursor would have met it.
+    """
     prev = NONE
     item = m.mm.rmap_list[mm]
     while item != NONE:
@@ -596,6 +599,8 @@ def _sweep_items(m, mm):
             remove_rmap_item_from_tree(m, item)
             free_rmap_item(m, item, prev)
         else:
+            if m.item.state[item] == ITEM_UNSTABLE and (m.sc[SCAN_SEQNR] - m.item.seqnr[item]) & 0xFF != 0:
+                remove_rmap_item_from_tree(m, item)
             prev = item
         item = after
 

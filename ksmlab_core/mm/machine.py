@@ -16,7 +16,7 @@ from ksmlab_core.mm import ksm as ksm_room
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.address_space import AddressSpaces
 from ksmlab_core.mm.costs import cost_scalar, resolve_costs
-from ksmlab_core.mm.errno import EINVAL, ENOMEM, OK
+from ksmlab_core.mm.errno import EBUSY, EINVAL, ENOMEM, OK
 from ksmlab_core.mm.profile import Profile, profile
 from ksmlab_core.mm.state import State
 
@@ -72,6 +72,9 @@ class Machine(AddressSpaces):
         swap_start: slot at which allocation begins, as on a machine that has swapped before.
         drained: drain the page batches before each pass and each reclaim step; otherwise they stay as the kernel
             leaves them.
+
+    Attributes:
+        unmerged_at: how often run=2 has succeeded, and PGFAULT and the pages scanned when it last did.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Machine(AddressSpaces):
         self.drained = drained
         self.knobs = {name: knob.default or 0 for name, knob in self.kernel.knobs.items()}
         self.pins: dict[int, int] = {}
+        self.unmerged_at = (0, -1, -1)
         self.room_maker: Callable[[int], None] = self.kernel_reclaim
         sc = self.sc
         for name, scalar in _SWITCH_SCALARS.items():
@@ -343,25 +347,33 @@ class Machine(AddressSpaces):
             mm = after
         self.sc[t.SCAN_SEQNR] = 0
         self.sc[t.ROOT_UNSTABLE] = t.NONE
+        self.unmerged_at = (self.unmerged_at[0] + 1, int(self.sc[t.PGFAULT]), int(self.sc[t.KSM_PAGES_SCANNED]))
         return OK
 
     # -- swap -------------------------------------------------------------------------------------------------
 
-    def swapon(self) -> None:
-        """Make all slots usable again."""
+    def swapon(self) -> int:
+        """Make all slots usable; 0, EINVAL without a swap area, or EBUSY when it is in use already."""
         sc = self.sc
+        if sc[t.SWAP_MAX] <= 1:
+            return EINVAL
+        if sc[t.SWAP_ON]:
+            return EBUSY
         sc[t.SWAP_ON] = 1
         sc[t.SWAP_LOWEST] = 1
         sc[t.SWAP_HIGHEST] = sc[t.SWAP_MAX] - 1
         sc[t.SWAP_CLUSTER_NEXT] = 1
         sc[t.SWAP_CLUSTER_NR] = 0
         sc[t.SWAP_INUSE] = 0
+        return OK
 
     def swapoff(self) -> int:
-        """Bring everything back from swap; 0, or ENOMEM (then swap stays on) (R-OFF-1 to R-OFF-4)."""
+        """Bring everything back from swap; 0, EINVAL when swap is off, ENOMEM and swap stays on (R-OFF-1 to R-OFF-4)."""
         sc = self.sc
+        if not sc[t.SWAP_ON]:
+            return EINVAL
         sc[t.SWAP_ON] = 0
-        done, slot, start = doors.swapoff(*self.state.doors, 1, t.MM_HEAD, 1)
+        done, _slot, _start = doors.swapoff(*self.state.doors, 1, t.MM_HEAD, 1)
         if done:
             return OK
         sc[t.SWAP_ON] = 1

@@ -231,6 +231,8 @@ def _do_remerge(m, p, page, node):
 @jit
 def _share(m, p, page):
     """Make the page just read a KSM page with a node, so that the next sharer can map it as it is."""
+    if item_of_pte(m, p) == NONE:
+        return  # a node must not be without an item
     node = stable_tree_insert(m, page)
     if node != NONE:
         m.sc[SWAPIN_SHARED] += 1

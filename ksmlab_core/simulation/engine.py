@@ -226,11 +226,9 @@ class Engine:
             BusError: a page could not be read from swap.
         """
         done = 0
-        try:
-            for done in self._accesses(ptes, contents, gap_ns):
-                pass
-        finally:
-            self.watch.written(ptes[:done], contents[:done])
+        for now in self._accesses(ptes, contents, gap_ns):
+            self.watch.written(ptes[done:now], contents[done:now])
+            done = now
 
     def _accesses(self, ptes: Any, contents: Any, gap_ns: int) -> Iterator[int]:
         """As `access`; gives how many are done at every stop."""

@@ -257,7 +257,7 @@ class Script:
         self._returned("swapoff", self.machine.swapoff(), None)
 
     def _do_swapon(self) -> None:
-        self.machine.swapon()
+        self._returned("swapon", self.machine.swapon(), None)
 
     def _do_set(self, knobs: Mapping[str, int], returns: int | str | None = None) -> None:
         for name, value in knobs.items():

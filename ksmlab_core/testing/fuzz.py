@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 import traceback
+import unittest.mock
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from typing import Any
 
 from ksmlab_core.errors import InvariantViolated, RunFailed, StepFailed
 from ksmlab_core.experiment.plan import Step
+from ksmlab_core.mm import state
 from ksmlab_core.mm.machine import Machine
 from ksmlab_core.mm.profile import SWITCHES, profile
 from ksmlab_core.policy import RunInfo
@@ -45,7 +47,7 @@ REFUSALS = re.compile(
     r"|SIGBUS: the page could not be read from swap"
     r"|no process is registered with ksmd, so full_scans would never rise; .*"
     r"|ksmd cannot go on: no rmap_item can be had"
-    r"|(madvise|mlock|munlock|mremap|swapoff|fork failed:|write to ksm\.run) ?(returned|)? ?(ENOMEM|EAGAIN|EINVAL|EBUSY)"
+    r"|(madvise|mlock|munlock|mremap|swapoff|swapon|fork failed:|write to ksm\.run) ?(returned|)? ?(ENOMEM|EAGAIN|EINVAL|EBUSY)"
     r"|no process '\w+'.*|process '\w+' has exited|process '\w+' has no area '\w+'.*"
     r"|page \d+ of area '\w+' is not (present|mapped)|nothing of area '\w+' is mapped there"
     r"|area '\w+' of '\w+' is read-only: the write would be a SIGSEGV"
@@ -154,15 +156,21 @@ def _policies(case: Case, machine_info: RunInfo) -> dict[str, Any]:
     return policies
 
 
+def _machine(setting: Setting) -> Machine:
+    sizes = dict.fromkeys(state._INITIAL, 3) if setting.small_tables else {}
+    with unittest.mock.patch.dict(state._INITIAL, sizes):
+        return Machine(
+            profile("seed").with_switches(setting.switches),
+            frames=setting.frames,
+            slots=setting.slots,
+            swap_start=setting.swap_start,
+            drained=setting.pagevecs == "drained",
+        )
+
+
 def _engine(case: Case, invariants: str) -> Engine:
     setting = case.setting
-    machine = Machine(
-        profile("seed").with_switches(setting.switches),
-        frames=setting.frames,
-        slots=setting.slots,
-        swap_start=setting.swap_start,
-        drained=setting.pagevecs == "drained",
-    )
+    machine = _machine(setting)
     info = RunInfo(id=f"case-{case.number}", seed=case.number, frames=setting.frames, slots=setting.slots)
     engine = Engine(machine, _policies(case, info), every_ns=setting.every_ns, watch=Watch(machine, invariants))
     for knob, value in setting.ksm.items():

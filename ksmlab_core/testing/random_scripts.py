@@ -88,6 +88,7 @@ class Setting:
     swap_start: int
     pagevecs: str
     every_ns: int | None
+    small_tables: bool  # the simulator's tables begin so small that they have to grow
     ksm: dict[str, int]
     switches: dict[str, Any]
 
@@ -100,7 +101,7 @@ def random_setting(*seed: int, switches: dict[str, tuple[Any, ...]] | None = Non
         switches: values that the profile's switches can have; one setting in four has some changed.
     """
     dice = Dice(*seed, 1)
-    frames = dice.between(24, 64) if dice.chance(0.6) else dice.between(65, 260)
+    frames = dice.one([dice.between(4, 23), *[dice.between(24, 64)] * 3, *[dice.between(65, 260)] * 2])
     slots = dice.one([0, dice.between(1, 12), dice.between(13, 60), dice.between(61, 700), 400, 400])
     changed = {}
     if dice.chance(0.25):
@@ -112,6 +113,7 @@ def random_setting(*seed: int, switches: dict[str, tuple[Any, ...]] | None = Non
         swap_start=dice.between(1, slots) if slots and dice.chance(0.3) else 1,
         pagevecs=dice.one(["drained", "per-cpu"]),
         every_ns=dice.one([None, None, 3_000_000]),
+        small_tables=dice.chance(0.3),
         ksm=ksm,
         switches=changed,
     )
@@ -138,6 +140,8 @@ class _Writer:
         self.mapped = 0
         self.swap_on = True
         self.sleep_ns = 20_000_000
+        self.crowded = self.dice.chance(0.15)
+        self.contents = self._taste_in_contents()
         taste = [0.0, 0.3, 1.0, 1.0, 1.0, 3.0]
         needed = ("write", "read", "scan", "lru", "reclaim")
         self.weights = {
@@ -145,6 +149,14 @@ class _Writer:
             for kind, weight in WEIGHTS.items()
             if kind in kinds
         }
+
+    def _taste_in_contents(self) -> list[dict[str, Any]]:
+        """What pages may hold: a few of everything, or next to nothing but one content."""
+        named = {"kind": "named", "name": "x"}
+        if self.crowded:
+            return [named] * 9 + [{"kind": "unique"}]
+        cycles = [{"kind": "cycle", "n": n, "from": family} for n in (1, 2, 4) for family in (0, 1)]
+        return [*cycles, *[named] * 3, {"kind": "named", "name": "y"}, *[{"kind": "zero"}, {"kind": "unique"}] * 2]
 
     def script(self, size: int) -> list[Step]:
         self._opening()
@@ -156,9 +168,12 @@ class _Writer:
         return self.steps
 
     def _opening(self) -> None:
-        for _ in range(self.dice.between(1, 3)):
+        """Processes, areas, contents; a crowded script has enough alike to share one page more than 62 times."""
+        if self.crowded:
+            self._add("spawn", process=[self._born() for _ in range(3)])
+        for _ in range(0 if self.crowded else self.dice.between(1, 3)):
             self._spawn()
-        for _ in range(self.dice.between(1, 3)):
+        for _ in range(3 if self.crowded else self.dice.between(1, 3)):
             self._mmap(flags=[])
             self._write()
 
@@ -203,16 +218,17 @@ class _Writer:
 
     # -- processes and areas ----------------------------------------------------------------------------------
 
-    def _new_name(self) -> str:
+    def _born(self) -> str:
+        """A process of a new name."""
+        name = f"p{self.made}"
         self.made += 1
-        return f"p{self.made - 1}"
+        self.areas[name] = {}
+        return name
 
     def _spawn(self) -> None:
         if len(self.areas) >= MOST_PROCESSES:
             return
-        name = self._new_name()
-        self.areas[name] = {}
-        self._add("spawn", process=[name])
+        self._add("spawn", process=[self._born()])
 
     def _exit(self) -> None:
         if len(self.areas) < 2 and not self.dice.chance(0.1):
@@ -226,7 +242,8 @@ class _Writer:
     def _fork(self) -> None:
         if not 0 < len(self.areas) < MOST_PROCESSES:
             return
-        parent, child = self.dice.one(list(self.areas)), self._new_name()
+        parent = self.dice.one(list(self.areas))
+        child = self._born()
         self.areas[child] = {name: area.copy() for name, area in self.areas[parent].items()}
         self._add("fork", process=parent, child=child)
 
@@ -235,8 +252,8 @@ class _Writer:
         room = [name for name, areas in self.areas.items() if len(areas) < MOST_AREAS]
         if not room:
             return
-        processes = dice.some(room, len(room) if dice.chance(0.6) else 1)
-        name, pages = f"m{self.mapped}", dice.between(1, MOST_PAGES)
+        processes = room if self.crowded else dice.some(room, len(room) if dice.chance(0.6) else 1)
+        name, pages = f"m{self.mapped}", MOST_PAGES if self.crowded else dice.between(1, MOST_PAGES)
         self.mapped += 1
         if flags is None:
             flags = dice.some(_FLAGS, 2) if dice.chance(0.25) else []
@@ -307,11 +324,7 @@ class _Writer:
             self._add(kind, process=processes, area=name, pages=pages, **more)
 
     def _write(self) -> None:
-        dice = self.dice
-        cycle = {"kind": "cycle", "n": dice.between(1, 4), "from": dice.between(0, 2)}
-        named = {"kind": "named", "name": dice.one(["x", "y"])}
-        content = dice.one([cycle, cycle, named, named, {"kind": "zero"}, {"kind": "unique"}])
-        self._writing("write", content=content)
+        self._writing("write", content=self.dice.one(self.contents))
 
     def _touch(self) -> None:
         self._writing("touch")

@@ -348,6 +348,7 @@ class Rig:
     def merged(self, n: int = 2, content: int = 7, **kwargs: Any) -> list[Area]:
         """`n` processes whose one page each has been merged into one KSM page; the page batches are empty."""
         areas = self.processes(n, content=content, **kwargs)
+        self.drain()
         self.scan_passes(2)
         self.drain()
         assert self.counters()[:2] == (1, n - 1)
@@ -383,3 +384,15 @@ def machine() -> Any:
 def rig(machine: Any) -> Rig:
     """The usual machine: 256 frames, 64 slots, batches drained."""
     return machine()
+
+
+@pytest.fixture
+def ksm() -> Any:
+    """The room of ksmd, for tests that call one of its functions by hand: only where it is not compiled."""
+    import numba
+
+    if not numba.config.DISABLE_JIT:
+        pytest.skip("calls one function of the floor by hand, which only plain Python can (NUMBA_DISABLE_JIT=1)")
+    from ksmlab_core.mm import ksm
+
+    return ksm

@@ -37,14 +37,14 @@ def test_an_unstable_item_that_dies_is_uncounted(rig):
     """R-CTR-2: unshared falls when its page is gone and ksmd has passed."""
     a = rig.process(pages=2, content=[1, 2])
     rig.scan_passes(2)
-    a.dontneed(range(0, 1))
+    a.dontneed(range(1))
     assert rig.counters() == (0, 0, 2, 0)
     rig.scan_passes(1)
     assert rig.counters() == (0, 0, 1, 0)
 
 
 def test_volatile_is_what_is_left_and_never_negative(rig):
-    """R-CTR-3: items that are neither shared, sharing nor unshared; the sum of the others is never subtracted below 0."""
+    """R-CTR-3: items that are neither shared, sharing nor unshared; never below 0."""
     a = rig.process(pages=4, content=[1, 2, 3, 3])
     rig.scan_passes(2)
     a.write(50, 0)

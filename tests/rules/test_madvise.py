@@ -86,7 +86,7 @@ def test_advice_on_a_part_splits_the_area(rig):
 def test_areas_that_differ_in_mergeability_stay_apart(rig):
     """R-ADV-2: no anon_vma is shared between a mergeable half and one that is not."""
     a = rig.process(pages=2, mergeable=False)
-    a.mergeable(range(0, 1))
+    a.mergeable(range(1))
     a.write(7)
     assert rig.m.vma.anon_vma[a.vma(0)] != rig.m.vma.anon_vma[a.vma(1)]
 
@@ -110,7 +110,7 @@ def test_unmergeable_breaks_and_clears_but_leaves_ksmds_books(rig):
     b = rig.process(content=7)
     rig.scan_passes(2)
     assert rig.counters() == (1, 3, 0, 0)
-    assert a.unmergeable(range(0, 2)) == OK
+    assert a.unmergeable(range(2)) == OK
     assert [a.is_ksm(page) for page in range(3)] == [False, False, True]
     assert [bool(a.vm_flags(page) & t.VM_MERGEABLE) for page in range(3)] == [False, False, True]
     assert rig.counters() == (1, 3, 0, 0)
@@ -159,7 +159,7 @@ def test_no_pages_is_no_error(rig, advise):
     """R-ADV-4: zero length returns 0 and touches nothing."""
     a = rig.process(mergeable=advise == "unmergeable")
     before = a.vm_flags()
-    assert getattr(a, advise)(range(0, 0)) == OK
+    assert getattr(a, advise)(range(0)) == OK
     assert a.vm_flags() == before
 
 

@@ -184,8 +184,8 @@ def test_an_area_has_no_anon_vma_until_its_first_anon_fault(rig):
 def test_compatible_neighbours_share_an_anon_vma(rig, first):
     """R-OBJ-6: two halves that differ only in VM_WRITE take one anon_vma, whichever is touched first."""
     a = rig.process(pages=2, mergeable=False)
-    a.mprotect(False, range(0, 1))
-    a.mprotect(True, range(0, 1))
+    a.mprotect(False, range(1))
+    a.mprotect(True, range(1))
     a.write(1, first)
     a.write(2, 1 - first)
     assert a.vma(0) != a.vma(1)
@@ -481,7 +481,7 @@ def test_what_drains_the_batches(machine, drains):
 
 
 def test_a_batched_page_with_a_writable_pte_cannot_be_merged(machine):
-    """R-OBJ-15, X-4: without a drain small scenarios do not merge at all; with one they do at once. No drain per pass."""
+    """R-OBJ-15, X-4: without a drain small scenarios do not merge at all; ksmd does not drain by itself."""
     rig = machine(drained=False)
     a, b = rig.processes(2, content=7)
     rig.scan_passes(4)

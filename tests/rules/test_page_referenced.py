@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -9,11 +10,26 @@ import pytest
 from ksmlab_core.mm import mm_types as t
 
 
+@cache
+def entry(room: str, name: str) -> Any:
+    """A function of floor 0 as something that can be called from here, compiled or not."""
+    from importlib import import_module
+
+    from ksmlab_core.mm._jit import jit
+    from ksmlab_core.mm._memory import as_memory
+
+    function = getattr(import_module(f"ksmlab_core.mm.{room}"), name)
+
+    @jit
+    def enter(memory: Any, *args: Any) -> Any:
+        return function(as_memory(memory), *args)
+
+    return enter
+
+
 def page_referenced(rig: Any, frame: int, is_locked: bool) -> tuple[int, bool]:
     """The kernel's function itself: (references found, VM_LOCKED seen)."""
-    from ksmlab_core.mm import rmap
-
-    referenced, locked = rmap.page_referenced(t.Memory(*rig.machine.state.doors), frame, is_locked)
+    referenced, locked = entry("rmap", "page_referenced")(*rig.machine.state.doors, frame, is_locked)
     rig.check()
     return int(referenced), bool(locked)
 

@@ -60,16 +60,18 @@ def test_a_freed_node_is_erased_from_the_middle_of_the_tree(rig):
 
 
 def test_an_item_of_this_pass_is_erased_from_the_tree(rig):
-    """R-REM-2: age 0: the page written since it was inserted is scanned out of turn and leaves the tree; unshared - 1."""
-    a, _b = rig.process(content=50), rig.process(content=70)
+    """R-REM-2: age 0: a process that exits under ksmd's hands takes its items out of the middle of the tree."""
+    a = rig.process(pages=3, content=[50, 30, 70])
+    b = rig.process(content=20)
+    c = rig.process(pages=2, content=[40, 60])
     rig.scan_passes(1)
+    rig.scan_pages(4)
+    assert sorted(tree_items(rig)) == sorted([*rig.items(a.mm), b.item()])
+    a.exit()
     rig.scan_pages(2)
-    assert rig.counters() == (0, 0, 2, 0)
-    a.unmergeable()
-    rig.exit(a.mm)
-    rig.machine.set_knob("run", 2)
-    rig.check()
-    assert rig.counters() == (0, 0, 0, 0)
+    assert rig.counters() == (0, 0, 3, 0)
+    assert rig.items(a.mm) == []
+    assert sorted(tree_items(rig)) == sorted([b.item(), c.item(0), c.item(1)])
 
 
 def test_merging_takes_the_tree_item_out_of_the_tree(rig):
@@ -98,8 +100,6 @@ def test_an_item_of_the_pass_before_is_in_no_tree(rig):
     a = rig.process(pages=5, content=[50, 30, 70, 20, 40])
     rig.scan_passes(2)
     rig.scan_pages(2)
-    links = {item: tuple(int(rig.m.item[name][item]) for name in ()) for item in ()}
-    assert links == {}
     a.write(90, 2)
     rig.scan_pages(1)
     assert a.item_state(2) == t.ITEM_NONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -12,19 +13,32 @@ UNMAP, MIGRATION, MUNLOCK, IGNORE_ACCESS = 0, 1, 2, 1 << 9
 SUCCESS, AGAIN, FAIL, MLOCK = 0, 1, 2, 3
 
 
+@cache
+def entry(room: str, name: str) -> Any:
+    """A function of floor 0 as something that can be called from here, compiled or not."""
+    from importlib import import_module
+
+    from ksmlab_core.mm._jit import jit
+    from ksmlab_core.mm._memory import as_memory
+
+    function = getattr(import_module(f"ksmlab_core.mm.{room}"), name)
+
+    @jit
+    def enter(memory: Any, *args: Any) -> Any:
+        return function(as_memory(memory), *args)
+
+    return enter
+
+
 def add_to_swap(rig: Any, frame: int) -> int:
     """Put a page into the swap cache, as reclaim does just before it unmaps; its slot."""
-    from ksmlab_core.mm import swap
-
-    assert swap.add_to_swap(t.Memory(*rig.machine.state.doors), frame)
+    assert entry("swap", "add_to_swap")(*rig.machine.state.doors, frame)
     return int(rig.m.frame.private[frame])
 
 
 def try_to_unmap(rig: Any, frame: int, flags: int = UNMAP) -> int:
     """The kernel's function itself; SWAP_*."""
-    from ksmlab_core.mm import rmap
-
-    result = int(rmap.try_to_unmap(t.Memory(*rig.machine.state.doors), frame, flags))
+    result = int(entry("rmap", "try_to_unmap")(*rig.machine.state.doors, frame, flags))
     rig.check()
     return result
 
