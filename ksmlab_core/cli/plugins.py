@@ -34,10 +34,10 @@ def command(as_json: bool, plugins: tuple[str, ...]) -> None:
         return
     for kind in registry.kinds:
         _print_kind(registry, kind)
-    for profile, names in _metrics().items():
+    for profile, metrics in _metrics().items():
         click.echo(f"metrics of kernel profile {profile}")
-        for name in names:
-            click.echo(f"  {name}")
+        for line in aligned(list(metrics.items()), indent="  "):
+            click.echo(line)
 
 
 def _entries(registry: Registry) -> list[dict[str, Any]]:
@@ -55,10 +55,12 @@ def _parameters(entry: Entry) -> dict[str, Any]:
     return properties
 
 
-def _metrics() -> dict[str, list[str]]:
+def _metrics() -> dict[str, dict[str, str]]:
+    """Per kernel profile its metrics and what each is."""
+    from ksmlab_core.lab.metric_words import metrics_of
     from ksmlab_core.mm.profile import PROFILES
 
-    return {name: list(profile.metrics) for name, profile in PROFILES.items()}
+    return {name: dict(metrics_of(profile)) for name, profile in PROFILES.items()}
 
 
 def _print_kind(registry: Registry, kind: str) -> None:

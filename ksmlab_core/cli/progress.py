@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
     from ksmlab_core.experiment import Plan, RunSpec
@@ -30,7 +32,7 @@ class _Drawn(Bar):
     def __init__(self, progress: Progress, runs: int) -> None:
         self._progress = progress
         self._runs = progress.add_task("runs", total=runs)
-        self._run = progress.add_task("", total=None, visible=False)
+        self._run = progress.add_task("", total=0, visible=False)
 
     def advanced(self, plan: Plan, spec: RunSpec, done: int, total: int | None) -> None:
         name = f"{spec.experiment} {spec.id}"
@@ -43,7 +45,16 @@ class _Drawn(Bar):
         self._progress.stop()
         say()
         sys.stdout.flush()
-        self._progress.start()
+        if not self._progress.finished:
+            self._progress.start()
+
+
+def _announce_compilation(console: Console) -> None:
+    """Say why the first start on a machine takes so long; the compiled machine is kept for later ones."""
+    from ksmlab_core.mm._jit import cache_folder
+
+    if not cache_folder().exists() and not os.environ.get("NUMBA_DISABLE_JIT"):
+        console.print("compiling the machine, which takes a minute; later starts find it compiled", style="dim")
 
 
 @contextmanager
@@ -57,5 +68,6 @@ def progress_bar(runs: int, *, wanted: bool) -> Iterator[Bar]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
+    _announce_compilation(console)
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         yield _Drawn(progress, runs)

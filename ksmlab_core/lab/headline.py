@@ -131,6 +131,11 @@ def change(value: Number | None, base: Number | None) -> str:
     return f"{percent:+,.0f} %" if abs(percent) >= 10 else f"{percent:+.1f} %"
 
 
+def alike(one: Number, other: Number) -> bool:
+    """Are two figures less than one percent apart?"""
+    return one == other or abs(one - other) < 0.01 * max(abs(one), abs(other))
+
+
 def doubts(collection: Collection) -> list[str]:
     """Why a comparison may say nothing: runs that came out alike, or an effect that never happened."""
     runs = [run.result for run in collection.runs if run.result.status == "succeeded"]

@@ -195,8 +195,8 @@ def _take_decision(m, p):
 
 @jit
 def may_share(m, page, p):
-    """Could this swap-cache page become a KSM page at once? Only one that nobody maps and nobody has mapped since."""
-    fresh = m.frame.mapcount[page] == 0 and not page_anon(m, page)
+    """Could this swap-cache page become a KSM page at once? Only one that was read well and that nobody has mapped."""
+    fresh = m.frame.mapcount[page] == 0 and not page_anon(m, page) and (m.frame.pg[page] & PG_UPTODATE) != 0
     return fresh and (m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE) != 0
 
 
@@ -254,7 +254,7 @@ def _do_swap_page(m, p, write):
             return VM_FAULT_OOM
         result = VM_FAULT_MAJOR
         m.sc[PGMAJFAULT] += 1
-    if decision == SWAPIN_REMERGE:
+    if decision == SWAPIN_REMERGE and m.frame.pg[page] & PG_UPTODATE:
         node = stable_tree_search(m, m.frame.content[page])
         if node != NONE:
             _do_remerge(m, p, page, node)

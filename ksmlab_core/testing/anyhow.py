@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ksmlab_core.policy import FrameColumns, ReclaimPolicy, ScanColumns, ScanOrder, Swapin, SwapinFault, SwapinPolicy
+from ksmlab_core.policy.columns import Columns
 
 
 class Anyhow(ReclaimPolicy, SwapinPolicy, ScanOrder):
@@ -15,6 +16,8 @@ class Anyhow(ReclaimPolicy, SwapinPolicy, ScanOrder):
 
     def victims(self, frames: FrameColumns, n: int) -> Any:
         self.count("asked")
+        if self.rng.random() < 0.1:
+            _read_all(frames)
         k = int(self.rng.integers(1, min(n, len(frames)) + 1))
         return self.rng.choice(frames.index, k, replace=False)
 
@@ -31,6 +34,15 @@ class Anyhow(ReclaimPolicy, SwapinPolicy, ScanOrder):
 
     def order(self, pages: ScanColumns, n: int) -> Any:
         self.count("ordered")
+        if self.rng.random() < 0.1:
+            _read_all(pages)
         most = min(n, len(pages))
         k = int(self.rng.integers(0 if self.rng.random() < 0.2 else min(1, most), most + 1))
         return self.rng.choice(len(pages), k, replace=False)
+
+
+def _read_all(columns: Columns) -> None:
+    """Read every column once: each is computed only when somebody reads it."""
+    for name in columns.COLUMNS:
+        column = getattr(columns, name)
+        assert column is None or len(column) == len(columns), name

@@ -9,19 +9,17 @@ little else), which reaches corners that one fixed mix would not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final
 
-import numpy as np
-
+from ksmlab_core.experiment.measured import cells
 from ksmlab_core.experiment.plan import Step
+from ksmlab_core.testing.dice import Dice
+from ksmlab_core.testing.places import Area, Places
 
-T = TypeVar("T")
-Pages = list[int] | None
-MOST_PROCESSES = 5
-MOST_PAGES = 12
-MOST_AREAS = 3
-WEIGHTS = {
+MOST_PROCESSES: Final = 5
+MOST_PAGES: Final = 12
+MOST_AREAS: Final = 3
+WEIGHTS: Final = {
     "spawn": 2, "exit": 1.5, "fork": 3, "mmap": 4, "munmap": 2, "madvise": 5, "mprotect": 1.5, "mlock": 2.5,
     "munlock": 2, "mremap": 2, "write": 18, "touch": 7, "read": 16, "scan": 16, "reclaim": 7, "lru": 10, "swapoff": 1.5,
     "swapon": 5, "set": 4, "sleep": 3, "pin": 2, "unpin": 2, "lock": 2, "unlock": 2, "fail": 3.5, "sample": 1,
@@ -35,88 +33,8 @@ _METRICS = ("vm.pgfault", "ksm.pages_sharing", "machine.frames_free", "time.elap
 _UNSEEN = " | ".join(["0/0/0/0", "0", "0/0/0", "", "0", "0", "0/0", "0/0", "0", "~"])
 
 
-class Dice:
-    """Choices from one stream of random numbers."""
-
-    def __init__(self, *seed: int) -> None:
-        self.rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-
-    def chance(self, probability: float) -> bool:
-        """True that often."""
-        return bool(self.rng.random() < probability)
-
-    def between(self, low: int, high: int) -> int:
-        """A number of [low, high]."""
-        return int(self.rng.integers(low, high + 1))
-
-    def one(self, choices: Sequence[T]) -> T:
-        """One of them, all equally likely."""
-        return choices[self.between(0, len(choices) - 1)]
-
-    def weighed(self, weights: dict[str, float]) -> str:
-        """One of the keys, as likely as its weight."""
-        names = list(weights)
-        edges = np.cumsum([weights[name] for name in names])
-        return names[min(int(np.searchsorted(edges, self.rng.random() * edges[-1], "right")), len(names) - 1)]
-
-    def some(self, choices: Sequence[T], most: int) -> list[T]:
-        """One to `most` different ones, in their order."""
-        n = self.between(1, min(most, len(choices)))
-        return [choices[i] for i in sorted(self.rng.permutation(len(choices))[:n].tolist())]
-
-
-@dataclass
-class Area:
-    """What the writer knows of an area: pages unmapped, pages that may not be written."""
-
-    pages: int
-    shared: bool = False
-    holes: set[int] = field(default_factory=set)
-    readonly: set[int] = field(default_factory=set)
-
-    def copy(self) -> Area:
-        """The same for a child."""
-        return Area(self.pages, self.shared, set(self.holes), set(self.readonly))
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The machine that a script runs on."""
-
-    frames: int
-    slots: int
-    swap_start: int
-    pagevecs: str
-    every_ns: int | None
-    small_tables: bool  # the simulator's tables begin so small that they have to grow
-    ksm: dict[str, int]
-    switches: dict[str, Any]
-
-
-def random_setting(*seed: int, switches: dict[str, tuple[Any, ...]] | None = None) -> Setting:
-    """A machine, from tight to ample in frames and in swap.
-
-    Args:
-        seed: one or more numbers; equal ones give equal settings.
-        switches: values that the profile's switches can have; one setting in four has some changed.
-    """
-    dice = Dice(*seed, 1)
-    frames = dice.one([dice.between(4, 23), *[dice.between(24, 64)] * 3, *[dice.between(65, 260)] * 2])
-    slots = dice.one([0, dice.between(1, 12), dice.between(13, 60), dice.between(61, 700), 400, 400])
-    changed = {}
-    if dice.chance(0.25):
-        changed = {name: dice.one(values) for name, values in (switches or {}).items() if dice.chance(0.4)}
-    ksm = {"run": int(dice.chance(0.25)), "pages_to_scan": dice.one([1, 5, 20, 100])}
-    return Setting(
-        frames=frames,
-        slots=slots,
-        swap_start=dice.between(1, slots) if slots and dice.chance(0.3) else 1,
-        pagevecs=dice.one(["drained", "per-cpu"]),
-        every_ns=dice.one([None, None, 3_000_000]),
-        small_tables=dice.chance(0.3),
-        ksm=ksm,
-        switches=changed,
-    )
+def _any(_area: Area) -> bool:
+    return True
 
 
 def random_script(seed: int, size: int, *, kinds: Sequence[str] = tuple(WEIGHTS)) -> list[Step]:
@@ -134,9 +52,9 @@ class _Writer:
     def __init__(self, dice: Dice, kinds: Sequence[str]) -> None:
         self.dice = dice
         self.steps: list[Step] = []
-        self.areas: dict[str, dict[str, Area]] = {}  # of each live process
+        self.places = Places(dice)
+        self.areas = self.places.areas
         self.holds: dict[str, list[dict[str, Any]]] = {"pin": [], "lock": []}
-        self.made = 0  # processes so far: a name is never used twice
         self.mapped = 0
         self.swap_on = True
         self.sleep_ns = 20_000_000
@@ -170,7 +88,7 @@ class _Writer:
     def _opening(self) -> None:
         """Processes, areas, contents; a crowded script has enough alike to share one page more than 62 times."""
         if self.crowded:
-            self._add("spawn", process=[self._born() for _ in range(3)])
+            self._add("spawn", process=[self.places.born() for _ in range(3)])
         for _ in range(0 if self.crowded else self.dice.between(1, 3)):
             self._spawn()
         for _ in range(3 if self.crowded else self.dice.between(1, 3)):
@@ -181,54 +99,12 @@ class _Writer:
         line = len(self.steps) + 1
         self.steps.append(Step(kind, args, line, 1))
 
-    # -- choosing places --------------------------------------------------------------------------------------
-
-    def _somewhere(self, good: Callable[[Area], bool] = lambda _area: True) -> tuple[list[str], str] | None:
-        """Processes that have an area of the same name, all fit for the purpose."""
-        places: dict[str, list[str]] = {}
-        for process, areas in self.areas.items():
-            for name, area in areas.items():
-                if good(area):
-                    places.setdefault(name, []).append(process)
-        if not places:
-            return None
-        name = self.dice.one(list(places))
-        return self.dice.some(places[name], len(places[name]) if self.dice.chance(0.4) else 1), name
-
-    def _each(self, processes: list[str], area: str) -> list[Area]:
-        return [self.areas[process][area] for process in processes]
-
-    def _range(self, areas: list[Area], *, whole: float = 0.4, holes: bool = False) -> Pages:
-        """Pages that all the areas have, without holes unless those are welcome; None: all that is mapped."""
-        dice, last = self.dice, min(area.pages for area in areas) - 1
-        if dice.chance(whole):
-            return None
-        first = dice.between(0, last)
-        end = dice.between(first, last)
-        if not holes:
-            gone = set().union(*(area.holes for area in areas))
-            if first in gone:
-                return None
-            end = next((page - 1 for page in range(first, end + 1) if page in gone), end)
-        return [first, end]
-
-    @staticmethod
-    def _numbers(area: Area, pages: Pages) -> set[int]:
-        return set(range(area.pages) if pages is None else range(pages[0], pages[1] + 1))
-
     # -- processes and areas ----------------------------------------------------------------------------------
-
-    def _born(self) -> str:
-        """A process of a new name."""
-        name = f"p{self.made}"
-        self.made += 1
-        self.areas[name] = {}
-        return name
 
     def _spawn(self) -> None:
         if len(self.areas) >= MOST_PROCESSES:
             return
-        self._add("spawn", process=[self._born()])
+        self._add("spawn", process=[self.places.born()])
 
     def _exit(self) -> None:
         if len(self.areas) < 2 and not self.dice.chance(0.1):
@@ -243,7 +119,7 @@ class _Writer:
         if not 0 < len(self.areas) < MOST_PROCESSES:
             return
         parent = self.dice.one(list(self.areas))
-        child = self._born()
+        child = self.places.born()
         self.areas[child] = {name: area.copy() for name, area in self.areas[parent].items()}
         self._add("fork", process=parent, child=child)
 
@@ -264,45 +140,45 @@ class _Writer:
         self._add("mmap", process=processes, area=name, pages=pages, advise=advise, flags=flags)
 
     def _munmap(self) -> None:
-        where = self._somewhere()
+        where = self.places.somewhere(_any)
         if where is None:
             return
         processes, name = where
-        pages = self._range(self._each(processes, name), whole=0.2, holes=True)
+        pages = self.places.span(self.places.each(processes, name), whole=0.2, holes=True)
         for process in processes:
             area = self.areas[process][name]
-            area.holes |= self._numbers(area, pages)
+            area.holes |= area.numbers(pages)
             if len(area.holes) == area.pages:
                 del self.areas[process][name]
         self._add("munmap", process=processes, area=name, pages=pages)
 
     def _madvise(self) -> None:
-        where = self._somewhere()
+        where = self.places.somewhere(_any)
         if where is not None:
             processes, name = where
-            pages = self._range(self._each(processes, name), holes=self.dice.chance(0.1))
+            pages = self.places.span(self.places.each(processes, name), holes=self.dice.chance(0.1))
             advice = self.dice.one(["mergeable", "mergeable", "unmergeable", "dontneed"])
             returns = self.dice.one(_RETURNS)
             self._add("madvise", process=processes, area=name, pages=pages, advice=advice, returns=returns)
 
     def _mprotect(self) -> None:
-        where = self._somewhere()
+        where = self.places.somewhere(_any)
         if where is None:
             return
         processes, name = where
-        areas = self._each(processes, name)
-        pages, writable = self._range(areas), self.dice.chance(0.6)
+        areas = self.places.each(processes, name)
+        pages, writable = self.places.span(areas), self.dice.chance(0.6)
         for area in areas:
-            numbers = self._numbers(area, pages)
+            numbers = area.numbers(pages)
             area.readonly = area.readonly - numbers if writable else area.readonly | numbers
         self._add("mprotect", process=processes, area=name, pages=pages, writable=writable)
 
-    def _simple(self, kind: str, good: Callable[[Area], bool] = lambda _area: True, **more: Any) -> None:
+    def _simple(self, kind: str, good: Callable[[Area], bool] = _any, **more: Any) -> None:
         """A step that needs nothing but pages."""
-        where = self._somewhere(good)
+        where = self.places.somewhere(good)
         if where is not None:
             processes, name = where
-            pages = self._range(self._each(processes, name))
+            pages = self.places.span(self.places.each(processes, name))
             self._add(kind, process=processes, area=name, pages=pages, **more)
 
     def _mlock(self) -> None:
@@ -317,10 +193,10 @@ class _Writer:
     # -- accesses ---------------------------------------------------------------------------------------------
 
     def _writing(self, kind: str, **more: Any) -> None:
-        where = self._somewhere(lambda area: not area.shared and not area.readonly)
+        where = self.places.somewhere(lambda area: not area.shared and not area.readonly)
         if where is not None:
             processes, name = where
-            pages = self._range(self._each(processes, name))
+            pages = self.places.span(self.places.each(processes, name))
             self._add(kind, process=processes, area=name, pages=pages, **more)
 
     def _write(self) -> None:
@@ -382,11 +258,11 @@ class _Writer:
 
     def _hold(self, kind: str) -> None:
         """Pin or lock pages that were just made present."""
-        where = self._somewhere(lambda area: not area.shared and not area.holes and not area.readonly)
+        where = self.places.somewhere(lambda area: not area.shared and not area.holes and not area.readonly)
         if where is None:
             return
         processes, name = where
-        pages = self._range(self._each(processes, name), whole=0.0)
+        pages = self.places.span(self.places.each(processes, name), whole=0.0)
         args = {"process": processes, "area": name, "pages": pages}
         if not self.dice.chance(0.2):
             self._add("read" if self.dice.chance(0.5) else "touch", **args)
@@ -425,7 +301,5 @@ class _Writer:
         self._add("expect", metrics={self.dice.one(_METRICS): {"min": 0}})
 
     def _measured(self) -> None:
-        columns = dict(zip(("counters", "scans", "io", "proc", "pfns", "swps", "ksm", "swcache", "used", "pages"),
-                           (cell.strip() for cell in _UNSEEN.split("|")), strict=True))
-        more = {"except": {"pages": "only the way to the figures is tried"}}
-        self._add("measured", label=f"r{len(self.steps)}", row=_UNSEEN, columns=columns, **more)
+        label, reason = f"r{len(self.steps)}", {"pages": "only the way to the figures is tried"}
+        self._add("measured", label=label, row=_UNSEEN, columns=cells(_UNSEEN), **{"except": reason})

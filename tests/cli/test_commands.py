@@ -115,7 +115,17 @@ def test_plugins_for_programs(ksmlab: Ksmlab) -> None:
     remerge = next(one for one in told["plugins"] if (one["kind"], one["name"]) == ("swapin", "remerge"))
     assert remerge["parameters"]["min_sharers"]["default"] == 1
     assert len(remerge["sha256"]) == 64
-    assert "vm.pswpin" in told["metrics"]["seed"]
+    assert told["metrics"]["seed"]["vm.pswpout"] == "pages written to swap"
+
+
+def test_every_metric_is_explained() -> None:
+    from ksmlab_core.lab.metric_words import WORDS, metrics_of
+    from ksmlab_core.mm.profile import PROFILES
+
+    for profile in PROFILES.values():
+        listed = dict(metrics_of(profile))
+        assert all(listed.values()), [name for name, words in listed.items() if not words]
+    assert set(WORDS) == {name for profile in PROFILES.values() for name, _ in metrics_of(profile)}
 
 
 def test_a_plugin_file_is_listed_with_the_rest(ksmlab: Ksmlab, here: Path) -> None:

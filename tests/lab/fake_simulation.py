@@ -63,7 +63,7 @@ def _series(seed: int, swapin: str) -> dict[str, Any]:
         "time.elapsed": time,
         "machine.pages_saved": np.maximum(saved, 0).astype(np.int64),
         "ksm.merges": np.cumsum(np.diff(climb, prepend=0) + 5 * noise).astype(np.int64),
-        "vm.cow_ksm": np.cumsum(lost * 20 * noise * awake).astype(np.int64),
+        "ksm.breaks": np.cumsum(lost * 20 * noise * awake).astype(np.int64),
         "vm.pswpout": swapped_out,
         "vm.pswpin": swapped_in,
         "vm.swapin_copies": (swapped_in * lost).astype(np.int64),

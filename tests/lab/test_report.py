@@ -15,10 +15,8 @@ from ksmlab_core.errors import BadInput, ResultsNotWritten
 from ksmlab_core.experiment.plan import Expectation
 from ksmlab_core.lab import report
 from ksmlab_core.lab.collection import Collection, of_folder, of_plan
+from ksmlab_core.lab.report import charts
 from ksmlab_core.lab.runner import carry_out
-
-pytest.importorskip("matplotlib")
-pytest.importorskip("jinja2")
 
 COMMAND = "ksmlab run storm.yaml"
 
@@ -125,7 +123,7 @@ def test_the_page_says_what_was_run_and_how_to_do_it_again(page: str) -> None:
 def test_every_run_has_its_row_its_line_and_its_timeline(collection: Collection, page: str) -> None:
     for run in collection.runs:
         assert page.count(collection.label_of[run.result.id]) >= 3
-    assert page.count("<svg") == 2 + len(collection.runs)
+    assert page.count("<svg") == 3 + len(collection.runs)
 
 
 def test_the_best_run_of_each_figure_is_named(page: str) -> None:
@@ -134,6 +132,24 @@ def test_the_best_run_of_each_figure_is_named(page: str) -> None:
         r"Memory saved on average: best with swapin remerge: [\d,]+ frames, [\d.]+ MiB; \d+ % more than", words
     )
     assert re.search(r"Pages copied at swap-in: best with swapin remerge: \d+; \d+ % less than swapin kernel", words)
+
+
+def test_figures_within_a_percent_have_no_best(collection: Collection) -> None:
+    close = [
+        replace(run, result=replace(run.result, metrics=run.result.metrics | {"time.ksmd": 1_000_000 + nth}))
+        for nth, run in enumerate(collection.runs)
+    ]
+    words = Reader(report.page(replace(collection, runs=close))).text
+    assert "CPU time of ksmd: within 1 % of each other, 1.00 ms in swapin kernel." in words
+
+
+def test_the_difference_is_to_the_first_run_at_the_same_time(collection: Collection) -> None:
+    first, other = (run.result for run in collection.runs[:2])
+    shifted = replace(other, series=other.series | {"time.elapsed": other.series["time.elapsed"] + 5_000_000})
+    time, more = charts._difference(shifted, first)
+    saved = first.series["machine.pages_saved"]
+    assert time[-1] <= first.series["time.elapsed"][-1] < shifted.series["time.elapsed"][-1]
+    assert more[0] == other.series["machine.pages_saved"][0] - (saved[0] + saved[1]) / 2
 
 
 def test_runs_alike_are_doubted(collection: Collection, page: str) -> None:

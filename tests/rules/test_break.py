@@ -64,12 +64,29 @@ def test_breaking_without_a_frame_is_an_error(rig):
     assert [a.is_ksm(page) for page in range(3)] == [False] * 3
 
 
-def test_a_failing_allocation_is_retried_after_reclaim(rig):
-    """R-BRK-1: one failed attempt is not the end when room can be made."""
+def test_one_failing_allocation_is_an_error(rig):
+    """R-BRK-1: there is no second attempt; the page stays as it was, and the next call succeeds."""
     a, _b = rig.merged()
+    page = a.frame()
     rig.fail("alloc_page", 1)
+    assert a.unmergeable() == EAGAIN
+    assert a.frame() == page
     assert a.unmergeable() == OK
     assert not a.is_ksm()
+
+
+def test_breaking_reclaims_where_frames_run_out(machine):
+    """R-BRK-1: the allocation itself makes room: no frame is free, but others' pages can go to swap."""
+    rig = machine(slots=512)
+    a = rig.process(pages=3, content=7)
+    rig.scan_passes(2)
+    rig.machine.sc[t.NR_RESERVE] = 0
+    rig.process(pages=int(rig.sc[t.NR_FREE]), content=1, mergeable=False)
+    assert rig.sc[t.NR_FREE] == 0
+    rig.make_all_old()
+    assert a.unmergeable() == OK
+    assert [a.is_ksm(page) for page in range(3)] == [False] * 3
+    assert int(rig.sc[t.PSWPOUT]) > 0
 
 
 def undone_merge(rig, spoil):

@@ -136,7 +136,6 @@ def test_unmergeable_does_not_see_swapped_pages(rig):
 def test_unmergeable_without_memory_keeps_the_flag(rig):
     """R-ADV-3, R-ADV-4: breaking comes first; when it fails the area stays mergeable, and EAGAIN comes back."""
     a, _b = rig.merged()
-    rig.fail("alloc_page", 1)
     rig.machine.room_maker = lambda frames: None
     rig.machine.sc[t.NR_RESERVE] = 0
     page = a.frame()

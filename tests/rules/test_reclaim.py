@@ -15,12 +15,13 @@ def entry(room: str, name: str) -> Any:
     """A function of floor 0 as something that can be called from here, compiled or not."""
     from importlib import import_module
 
-    from ksmlab_core.mm._jit import jit
+    import numba
+
     from ksmlab_core.mm._memory import as_memory
 
     function = getattr(import_module(f"ksmlab_core.mm.{room}"), name)
 
-    @jit
+    @numba.njit(error_model="numpy")
     def enter(memory: Any, *args: Any) -> Any:
         return function(as_memory(memory), *args)
 

@@ -229,22 +229,21 @@ def test_remerge_takes_an_item_from_the_unstable_tree(rig: Any) -> None:
     assert rig.counters() == (1, 2, 0, 0)
 
 
-def test_remerge_in_front_of_the_cursor_and_behind_it(rig: Any) -> None:
-    """REMERGE in the middle of a pass, no item there yet: made in its place in the process's list."""
-    area = rig.process(5, [20, 21, 22, 23, 24])
+@pytest.mark.parametrize("page", [0, 1, 2, 4])
+def test_remerge_in_front_of_the_cursor_and_behind_it(rig: Any, page: int) -> None:
+    """REMERGE in the middle of a pass, where there is no item yet: made in its place in the process's list."""
     rig.merged()
-    rig.evict(rig.machine.frames_of(area.ptes([1, 4])))
-    assert area.slot(1) != area.slot(4) != t.NONE
-    for page in (1, 4):
-        area.read(page), area.write(7, page)
-        rig.evict(rig.machine.frames_of(area.ptes(page)))
-    rig.scan_pages(2)  # pages 0 and 2
-    assert [area.item(page) != t.NONE for page in range(5)] == [True, False, True, False, False]
-    for page in (1, 4):
-        assert answer(area, "REMERGE", page=page) == 0
+    area = rig.process(5, [20 + i if i != page else 7 for i in range(5)])
+    rig.drain()
+    rig.evict(rig.machine.frames_of(area.ptes(page)))
+    rig.scan_pages(2 + 2)  # the two sharers and two of the four pages that are present
+    assert answer(area, "REMERGE", page=page) == 0
+    assert area.item_state(page) == t.ITEM_STABLE
+    rig.scan_pages(1)
     rig.scan_passes(1)
-    assert [area.is_ksm(page) for page in range(5)] == [False, True, False, False, True]
-    assert rig.counters()[:2] == (1, 3)
+    assert [area.is_ksm(i) for i in range(5)] == [i == page for i in range(5)]
+    assert rig.counters()[:2] == (1, 2)
+    assert len(rig.items(area.mm)) == 5
 
 
 def test_remerge_beside_a_relative_that_maps_the_page_read(rig: Any) -> None:

@@ -23,6 +23,7 @@ MOST_LINES = 8
 """More lines than this in one drawing cannot be told apart."""
 MOST_TIMELINES = 12
 MOST_BARS = 24
+_SAVED = "machine.pages_saved"
 _POINTS = 400
 _MOST_PHASES = 60
 _LABEL_SHARE = 0.11
@@ -58,7 +59,7 @@ class Lane:
 
 LANES = (
     Lane("ksm.merges", "merges"),
-    Lane("vm.cow_ksm", "breaks"),
+    Lane("ksm.breaks", "breaks"),
     Lane("vm.pswpout", "swap-outs"),
     Lane("vm.pswpin", "swap-ins"),
 )
@@ -75,24 +76,62 @@ class Part:
 
 def saving_over_time(collection: Collection) -> Chart | None:
     """Frames saved against simulated time, a line per run; None if no run was sampled."""
-    runs = [run.result for run in collection.runs if _sampled(run.result, "machine.pages_saved")]
+    runs = _runs_with_saving(collection)
     if not runs:
         return None
-    drawn, labels = runs[:MOST_LINES], collection.label_of
+    lines = [_thinned(run.series["time.elapsed"], run.series[_SAVED]) for run in runs[:MOST_LINES]]
     with svg.style():
-        figure = Figure(figsize=(8.6, 4.2), layout="constrained")
-        axes = figure.subplots()
-        scale, unit = _time_unit(max(int(run.series["time.elapsed"][-1]) for run in drawn))
-        for nth, run in enumerate(drawn):
-            time, saved = _thinned(run.series["time.elapsed"], run.series["machine.pages_saved"])
-            axes.plot(time / scale, saved, color=svg.colour(nth), linestyle=_dash(nth))
-        _phases(axes, drawn[0], scale)
-        axes.set(xlabel=f"simulated time, {unit}", ylabel="page frames saved")
+        figure, axes = _lines(runs, lines, "page frames saved", first=0)
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-        axes.margins(x=0)
-        axes.yaxis.set_major_formatter(FuncFormatter(_grouped))
         drawing = svg.inline(figure, "saving", "Page frames saved over simulated time, one line per run")
-    return Chart(drawing, [Legend(nth, labels[run.id]) for nth, run in enumerate(drawn)], len(runs) - len(drawn))
+    return Chart(drawing, _legend(collection, runs[:MOST_LINES], 0), max(0, len(runs) - MOST_LINES))
+
+
+def saving_against_first(collection: Collection) -> Chart | None:
+    """How many more frames than the first run each other run saves at the same time; None with fewer than two runs."""
+    runs = _runs_with_saving(collection)
+    if len(runs) < 2:
+        return None
+    first, others = runs[0], runs[1:MOST_LINES]
+    lines = [_thinned(*_difference(run, first)) for run in others]
+    with svg.style():
+        figure, axes = _lines(others, lines, "more frames saved", first=1)
+        axes.axhline(0, color=svg.colour(0), linewidth=1.2)
+        drawing = svg.inline(figure, "against", f"Page frames saved beyond those of run {first.id}, one line per run")
+    return Chart(drawing, _legend(collection, runs[:MOST_LINES], 0))
+
+
+def _runs_with_saving(collection: Collection) -> list[RunResult]:
+    return [run.result for run in collection.runs if _sampled(run.result, _SAVED)]
+
+
+def _legend(collection: Collection, runs: Sequence[RunResult], first: int) -> list[Legend]:
+    labels = collection.label_of
+    return [Legend(nth, labels[run.id]) for nth, run in enumerate(runs, first)]
+
+
+def _lines(
+    runs: Sequence[RunResult], lines: Sequence[tuple[NDArray[Any], NDArray[Any]]], title: str, *, first: int
+) -> tuple[Figure, Axes]:
+    """A line per run, in the colours from the `first` on, over simulated time with its phases."""
+    figure = Figure(figsize=(8.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    scale, unit = _time_unit(max(int(run.series["time.elapsed"][-1]) for run in runs))
+    for nth, (time, values) in enumerate(lines, first):
+        axes.plot(time / scale, values, color=svg.colour(nth), linestyle=_dash(nth))
+    axes.margins(x=0)
+    _phases(axes, runs[0], scale)
+    axes.set(xlabel=f"simulated time, {unit}", ylabel=title)
+    axes.yaxis.set_major_formatter(FuncFormatter(_grouped))
+    return figure, axes
+
+
+def _difference(run: RunResult, first: RunResult) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What a run saves beyond the first, at those of its sample times at which both were running."""
+    time = run.series["time.elapsed"]
+    both = time <= first.series["time.elapsed"][-1]
+    base = np.interp(time[both], first.series["time.elapsed"], first.series[_SAVED].astype(np.float64))
+    return time[both], run.series[_SAVED][both] - base
 
 
 PARTS = (
@@ -177,14 +216,14 @@ def _increases(run: RunResult, metric: str, end: int) -> NDArray[np.float64]:
 
 def _phases(axes: Axes, run: RunResult, scale: float, *, named: bool = True) -> None:
     """Mark where the run's phases begin: the samples that its workload gave a label; named where there is room."""
-    room = float(run.series["time.elapsed"][-1]) / scale * _LABEL_SHARE
+    end = float(run.series["time.elapsed"][-1]) / scale
     free = 0.0
     for sample in run.samples[:_MOST_PHASES]:
         at = sample["ns"] / scale
         axes.axvline(at, color=svg.MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
-        if named and at >= free:
+        if named and free <= at <= end * (1 - _LABEL_SHARE):
             _name_phase(axes, at, str(sample["at"]))
-            free = at + room
+            free = at + end * _LABEL_SHARE
 
 
 def _name_phase(axes: Axes, at: float, name: str) -> None:

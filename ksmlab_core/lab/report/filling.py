@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from ksmlab_core.lab.expectations import told
-from ksmlab_core.lab.headline import Column, change, columns_of, doubts, duration, text
+from ksmlab_core.lab.headline import Column, alike, change, columns_of, doubts, duration, text
 from ksmlab_core.lab.report.charts import (
     MOST_TIMELINES,
+    saving_against_first,
     saving_over_time,
     timelines,
     where_time_went,
@@ -46,6 +47,7 @@ def _filling(collection: Collection) -> dict[str, Any]:
         "columns": columns,
         "rows": [_row(collection, run, columns) for run in collection.runs],
         "saving": saving_over_time(collection),
+        "against": saving_against_first(collection),
         "time": where_time_went(collection),
         "run_times": _run_times(collection),
         "timelines": timelines(collection),
@@ -67,7 +69,7 @@ def _row(collection: Collection, run: Run, columns: list[Column]) -> dict[str, A
 
 def _cell(column: Column, run: Run, first: Run) -> dict[str, str]:
     value, base = column.value(run.result), column.value(first.result)
-    if run is first or value is None or base is None or value == base or not column.better:
+    if run is first or value is None or base is None or alike(value, base) or not column.better:
         verdict = ""
     else:
         verdict = "good" if (value > base) == (column.better == "more") else "bad"

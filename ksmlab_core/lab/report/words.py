@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ksmlab_core.lab.headline import COLUMNS, Column, Number, change, text
+from ksmlab_core.lab.headline import COLUMNS, Column, Number, alike, change, text
 
 if TYPE_CHECKING:
     from ksmlab_core.lab.collection import Collection, Run
@@ -75,15 +75,18 @@ def _best(column: Column, runs: list[Run], collection: Collection) -> str:
     """Which run has the best of a figure, against the first and the worst."""
     labels = collection.label_of
     values = [_value(column, run) for run in runs]
+    first = runs[0].result.id
     if len(set(values)) == 1:
         return f"{_sentence_start(column)}: the same in every run, {_figure(column, runs[0])}."
+    if alike(min(values), max(values)):
+        return f"{_sentence_start(column)}: within 1 % of each other, {_figure(column, runs[0])} in {labels[first]}."
     pick = max if column.better == "more" else min
     best = pick(values)
     winners = [labels[run.result.id] for run, value in zip(runs, values, strict=True) if value == best]
     at = runs[values.index(best)]
     sentence = f"{_sentence_start(column)}: best with {' and '.join(winners)}: {_figure(column, at)}"
     if best != values[0]:
-        sentence += f"; {_against(best, values[0])}{labels[runs[0].result.id]} with {_figure(column, runs[0])}"
+        sentence += f"; {_against(best, values[0])}{labels[first]} with {_figure(column, runs[0])}"
     return f"{sentence}."
 
 
