@@ -54,10 +54,9 @@ def check_decision(policy: Policy, answer: Any, fault: SwapinFault, *, share_sup
     if not isinstance(answer, Swapin):
         _wrong(policy, "swapin", "decide", f"answered {_shown(answer)}; it must answer a Swapin")
     if answer is Swapin.REMERGE and fault.ksm_twin is None:
-        where = f"page {fault.address} of {fault.process}"
-        _wrong(policy, "swapin", "decide", f"answered REMERGE for {where}, which has no ksm_twin")
+        _wrong(policy, "swapin", "decide", f"answered REMERGE for {_page(fault)}, which has no ksm_twin")
     if answer is Swapin.SHARE and not share_supported:
-        _wrong(policy, "swapin", "decide", "answered SHARE, which this machine cannot do")
+        _wrong(policy, "swapin", "decide", f"answered SHARE for {_page(fault)}, which cannot become a KSM page now")
     return answer
 
 
@@ -124,6 +123,10 @@ def _is_offered(answer: Int64s, candidates: NDArray[Any]) -> Mask:
         return np.isin(answer, candidates)
     inside = (answer >= 0) & (answer < len(candidates))
     return inside & candidates[np.where(inside, answer, 0)] if len(candidates) else inside
+
+
+def _page(fault: SwapinFault) -> str:
+    return f"page {fault.address} of {fault.process}"
 
 
 def _shown(answer: Any) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, TypeVar
 
 import ksmlab_core
 from ksmlab_core.errors import KsmlabError, PolicyFault
@@ -15,8 +13,6 @@ from ksmlab_core.policy.base import Policy
 from ksmlab_core.policy.inspection import source_of
 from ksmlab_core.policy.loader import shown_path
 
-P = ParamSpec("P")
-R = TypeVar("R")
 CORE = str(Path(ksmlab_core.__file__).parent)
 
 
@@ -41,22 +37,13 @@ class guard:  # noqa: N801 - used as a function
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, (Exception, SystemExit)) and not isinstance(error, KsmlabError):
+        if isinstance(error, (Exception, SystemExit)) and not _is_told_already(error, self.hook):
             raise fault_of(self.policy, self.hook, error) from error
 
 
-def guarded(function: Callable[P, R], policy: Policy, hook: str) -> Callable[P, R]:
-    """`function`, a method of `policy`, such that what it raises becomes a PolicyFault."""
-
-    def asked(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except KsmlabError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise fault_of(policy, hook, error) from error
-
-    return asked
+def _is_told_already(error: BaseException, hook: str) -> bool:
+    """Is this an error that goes on as it is? A workload may refuse its input; a policy can only be at fault."""
+    return isinstance(error, KsmlabError if hook == "workload" else PolicyFault)
 
 
 def fault_of(policy: Policy | type[Policy], hook: str, error: BaseException) -> PolicyFault:

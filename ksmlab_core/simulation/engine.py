@@ -25,6 +25,7 @@ from ksmlab_core.simulation.world import World
 
 OnEvent = Callable[..., None]
 _MIN_NAP_NS = 1_000_000  # ksmd never spins: a batch that did nothing is followed by at least this
+_MOST_IDLE_BATCHES = 3  # batches without a page, one after the other, after which a waiting script gives ksmd up
 _KSWAPD_BACKOFF_NS = 100_000_000  # after kswapd got nowhere it is left alone for this long
 
 
@@ -185,12 +186,15 @@ class Engine:
             if self.machine.drained:
                 self.machine.drain()
             target = int(self.machine.sc[t.SCAN_SEQNR]) + 1
+            stuck = 0
             while int(self.machine.sc[t.SCAN_SEQNR]) < target:
-                before = int(self.machine.sc[t.SCAN_SEQNR])
-                n = self._scan_some(1 << 40, one_pass=True)
-                if n == 0 and int(self.machine.sc[t.SCAN_SEQNR]) == before:
-                    if not self.machine.registered():
-                        return
+                if self._scan_some(1 << 40, one_pass=True) or int(self.machine.sc[t.SCAN_SEQNR]) == target:
+                    stuck = 0
+                    continue
+                if not self.machine.registered():
+                    return
+                stuck += 1  # an allocation that failed ends a batch (R-SCAN-4); the next one tries again
+                if stuck == _MOST_IDLE_BATCHES:
                     raise StepFailed("ksmd cannot go on: no rmap_item can be had")
             self._wait_for_ksmd()
 

@@ -10,8 +10,8 @@ from ksmlab_core.errors import RunFailed
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.machine import BusError, OutOfMemory
 from ksmlab_core.simulation.engine import Engine
-from ksmlab_core.simulation.world import Process
-from ksmlab_core.workload.events import Access, Event, Exit, Idle, Map, Mark, Spawn
+from ksmlab_core.simulation.world import Area, Process, runs
+from ksmlab_core.workload.events import Access, Discard, Event, Exit, Idle, Map, Mark, Spawn
 
 
 class Stream:
@@ -25,7 +25,7 @@ class Stream:
     def __init__(self, engine: Engine, record: Callable[[str, bool], None]) -> None:
         self.engine, self.record = engine, record
         self._bases = np.empty(0, np.int64)  # first pte of each area by ordinal; NONE once its process is gone
-        self._owners: list[str] = []
+        self._areas: list[tuple[Process, Area]] = []  # by ordinal
 
     def run(
         self, events: Iterable[Event], total: int | None, progress: Callable[[int, int | None], None] | None
@@ -47,6 +47,8 @@ class Stream:
             engine.world.spawn(event.process)
         elif isinstance(event, Map):
             self._map(event)
+        elif isinstance(event, Discard):
+            self._discard(event)
         elif isinstance(event, Idle):
             engine.sleep(event.ns)
         elif isinstance(event, Exit):
@@ -66,11 +68,18 @@ class Stream:
             engine.machine.madvise_mergeable(process.mm, int(area.addresses[0]), event.pages)
         # A generated area is never split, so page i of it is pte base + i for as long as the process lives.
         self._bases = np.append(self._bases, int(ptes[0]))
-        self._owners.append(event.process)
+        self._areas.append((process, area))
+
+    def _discard(self, event: Discard) -> None:
+        """madvise(MADV_DONTNEED) on each stretch of the pages."""
+        process, area = self._areas[event.area]
+        for start, count, _at in runs(area.addresses[event.page]):
+            self.engine.machine.madvise_dontneed(process.mm, start, count)
+        self.engine.watch.zeroed((self._bases[event.area] + event.page).astype(np.int32))
 
     def _gone(self, process: Process) -> None:
-        for ordinal, owner in enumerate(self._owners):
-            if owner == process.name:
+        for ordinal, (owner, _area) in enumerate(self._areas):
+            if owner is process:
                 self._bases[ordinal] = t.NONE
 
     def _access(self, event: Access) -> None:

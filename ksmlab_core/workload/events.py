@@ -67,6 +67,19 @@ class Access:
         return len(self.area)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Discard:
+    """A process gives pages back, as with MADV_DONTNEED: they are zeros when they are touched again.
+
+    Attributes:
+        area: Ordinal of the area.
+        page: int32, page numbers within the area, strictly ascending.
+    """
+
+    area: int
+    page: npt.NDArray[np.int32]
+
+
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing is accessed for `ns` simulated nanoseconds; ksmd and reclaim go on."""
@@ -88,7 +101,7 @@ class Mark:
     label: str
 
 
-Event = Spawn | Map | Access | Idle | Exit | Mark
+Event = Spawn | Map | Access | Discard | Idle | Exit | Mark
 
 
 def chunked(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmlab_core.errors import PolicyFault
-from ksmlab_core.workload.events import CHUNK, TOUCH, Access, Event, Exit, Idle, Map, Mark, Spawn
+from ksmlab_core.workload.events import CHUNK, TOUCH, Access, Discard, Event, Exit, Idle, Map, Mark, Spawn
 
 
 class EventChecker:
@@ -38,6 +38,8 @@ class EventChecker:
             self._refuse(event.process not in self._alive, f"ends {event.process!r}, which is not alive")
             self._sizes[self._alive.pop(event.process)] = -1
             self._names = {name for name in self._names if name[0] != event.process}
+        elif isinstance(event, Discard):
+            self._discard(event)
         elif isinstance(event, Idle):
             self._refuse(event.ns < 0, f"rests for {event.ns} ns")
         else:
@@ -73,6 +75,17 @@ class EventChecker:
             state = "whose process has exited" if size < 0 else f"which has {size} pages"
             self._refuse(True, f"accesses page {page} of area {area}, {state}")
         self._refuse(int(event.content.min()) < TOUCH, f"writes content {int(event.content.min())}")
+
+    def _discard(self, event: Discard) -> None:
+        self._refuse(not 0 <= event.area < self._areas, f"gives back pages of area {event.area}, never mapped")
+        self._refuse(event.page.dtype != np.int32, f"gave back pages as {event.page.dtype}, not int32")
+        if not len(event.page):
+            return
+        self._refuse(bool((np.diff(event.page) <= 0).any()), "gave back pages that are not strictly ascending")
+        size, first, last = int(self._sizes[event.area]), int(event.page[0]), int(event.page[-1])
+        state = "whose process has exited" if size < 0 else f"which has {size} pages"
+        outside = first if first < 0 else last
+        self._refuse(first < 0 or last >= size, f"gives back page {outside} of area {event.area}, {state}")
 
     def _refuse(self, wrong: bool, reason: str) -> None:
         if wrong:

@@ -54,9 +54,9 @@ class Outcome:
         self._said(lines)
 
     def _said(self, lines: Sequence[str]) -> None:
-        assert [
-            said[: len(wanted)] for said, wanted in zip(self.complaints, lines, strict=False)
-        ] == list(lines), self.err
+        assert [said[: len(wanted)] for said, wanted in zip(self.complaints, lines, strict=False)] == list(lines), (
+            self.err
+        )
         assert len(self.complaints) == len(lines), self.err
         assert ours_in(self.err) == [], self.err
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 HEAD = "experiment: bad\nkernel: seed\nmachine: {memory: 256KiB, swap: 1MiB}\n"
-SCRIPT = HEAD + """\
+SCRIPT = (
+    HEAD
+    + """\
 workload:
   script:
     - spawn: [a, b]
     - mmap: {process: [a, b], area: heap, pages: 8, advise: mergeable}
 """
+)
 
 ITEMS = {
     "key": (HEAD + "machin: 1\nworkload: {use: zipf}\n", "4:1: machin: unknown key; allowed: "),
@@ -39,7 +42,10 @@ ITEMS = {
         SCRIPT + "    - expect: {vm.pswpinn: 0}\n",
         "8:16: workload.script.2.expect.vm.pswpinn: profile seed has no such metric; did you mean 'vm.pswpin'?",
     ),
-    "step": (SCRIPT + "    - mmapp: {process: a}\n", "8:7: workload.script.2.mmapp: there is no such step; allowed: exit, "),
+    "step": (
+        SCRIPT + "    - mmapp: {process: a}\n",
+        "8:7: workload.script.2.mmapp: there is no such step; allowed: exit, ",
+    ),
     "process": (
         SCRIPT + "    - read: {process: c, area: heap}\n",
         "8:23: workload.script.2.read.process: there is no process c yet; processes: a, b",
@@ -95,7 +101,10 @@ def test_several_problems_are_several_lines(ksmlab, finished, write):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("nowhere.yaml", "nowhere.yaml: the file cannot be read: No such file or directory"), ("folder", "folder: this is not a file")],
+    [
+        ("nowhere.yaml", "nowhere.yaml: the file cannot be read: No such file or directory"),
+        ("folder", "folder: this is not a file"),
+    ],
 )
 def test_a_file_that_is_none(ksmlab, finished, here, name, said):
     (here / "folder").mkdir()

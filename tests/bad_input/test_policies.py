@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from ksmlab_core.cli import main
 from tests.bad_input.conftest import ours_in
 
 PRESSURE = """\
@@ -35,23 +41,28 @@ CLASSES = {
     "scan": ("ScanOrder", "order(self, pages, n)", "ksmlab_scan_orders"),
 }
 
-PLUGIN = '''\
-"""A bad policy."""
+HEAD = """\
+\"\"\"Bad policies.\"\"\"
 import numpy as np
-from ksmlab_core.policy import {base}, Swapin, hookimpl
-class Bad({base}):
-    name = "bad"
+from ksmlab_core.policy import ReclaimPolicy, ScanOrder, Swapin, SwapinPolicy, hookimpl
+"""
+
+CLASS = """\
+class Bad{number}({base}):
+    name = "bad-{number}"
     {members}
     def {method}:
         {body}
+"""
+
+END = """\
 @hookimpl
 def {hook}():
-    return [Bad]
-'''
-LINE_OF_METHOD, LINE_OF_BODY = 7, 8
+    return [{classes}]
+"""
 
 RECLAIM = {
-    "twice": ("return [frames.index[0], frames.index[0]]", "named frame 3 twice in one answer"),
+    "twice": ("return [frames.index[0], frames.index[0]]", "named frame 35 twice in one answer"),
     "a free frame": ("return [128]", "named frame 128, which is free"),
     "a frame not offered": ("return [1]", "named frame 1, which is not among the candidates"),
     "a frame below all": ("return [-1]", "named frame -1, which is not among the candidates"),
@@ -70,7 +81,7 @@ RECLAIM = {
     "a generator": ("yield 1", "answered <generator object"),
     "a table": ("return [[1, 2]]", "answered an array of shape (1, 2), not a flat one of frame numbers"),
     "ragged lists": ("return [[1], [2, 3]]", "answered [[1], [2, 3]], not an array or list of frame numbers"),
-    "too many": ("return frames.index", "answered 104 frame numbers, but was asked for at most 32"),
+    "too many": ("return frames.index", "answered 48 frame numbers, but was asked for at most 32"),
     "nothing for ever": ("return []", "named no frame although there are candidates"),
 }
 SWAPIN = {
@@ -91,42 +102,8 @@ SCAN = {
     "None": ("return None", "answered None, not an array or list of row numbers; is there a return?"),
     "a word": ("return '0'", "answered '0', not an array or list of row numbers"),
     "a mask": ("return pages.stable", "answered "),
-    "too many": ("return np.arange(len(pages))", "answered 96 row numbers, but was asked for at most "),
+    "too many": ("return np.arange(len(pages))", "answered 96 row numbers, but was asked for at most 8"),
 }
-ANSWERS = [
-    pytest.param(hook, *answer, id=f"{hook}: {what}")
-    for hook, answers in (("reclaim", RECLAIM), ("swapin", SWAPIN), ("scan", SCAN))
-    for what, answer in answers.items()
-]
-
-
-@pytest.fixture
-def plugin(write):
-    """Writes a plugin with one bad policy; gives its name."""
-
-    def put(hook, body="return []", members="pass"):
-        base, method, function = CLASSES[hook]
-        return write("mine.py", PLUGIN.format(base=base, method=method, hook=function, body=body, members=members))
-
-    return put
-
-
-@pytest.fixture
-def run(ksmlab, write):
-    """Runs the experiment under pressure with the policy `bad` of mine.py for a hook."""
-    write("asked.yaml", PRESSURE)
-    return lambda hook, *words: ksmlab("run", "asked.yaml", "-p", "mine.py", "--set", f"policies.{hook}=bad", *words)
-
-
-@pytest.mark.parametrize(("hook", "body", "said"), ANSWERS)
-def test_an_answer_that_cannot_be_carried_out(run, plugin, finished, hook, body, said):
-    plugin(hook, body)
-    method = CLASSES[hook][1].partition("(")[0]
-    outcome = run(hook)
-    outcome.failed(f"asked.yaml: run s0 failed: policy 'bad' ({hook}) (mine.py:{LINE_OF_METHOD}): Bad.{method} {said}")
-    finished.is_whole()
-
-
 RAISES = {
     "an error": ("raise ValueError('no idea')", "ValueError: no idea"),
     "an error without a word": ("raise KeyError", "KeyError"),
@@ -135,46 +112,140 @@ RAISES = {
     "leaving": ("raise SystemExit(0)", "SystemExit: 0"),
     "no end of calls": ("return self.{method}({columns}{more})", "RecursionError: "),
     "no memory": ("raise MemoryError", "MemoryError"),
+    "an error of ksmlab": ("from ksmlab_core.errors import BadInput; raise BadInput('mine')", "BadInput: mine"),
+}
+CHANGES = {
+    "a change of a column": ("frames.mapcount[0] = 3", "ValueError: "),
+    "another column": ("frames.mapcount = None", "AttributeError: "),
+    "another time": ("frames.now_ns = 0", "AttributeError: "),
+}
+MEMBERS = {
+    "in started": "def started(self, run): 1 / 0",
+    "in its making": "def __init__(self, params, rng): 1 / 0",
+    "in reclaimed": "def reclaimed(self, index, outcome): 1 / 0",
 }
 
 
-@pytest.mark.parametrize("hook", CLASSES)
-@pytest.mark.parametrize("what", RAISES)
-def test_a_policy_that_raises_shows_its_own_lines(run, plugin, finished, hook, what):
+@dataclass(frozen=True)
+class Bad:
+    """One bad policy, and what is said of it: where in its file, and what."""
+
+    hook: str
+    what: str
+    body: str
+    said: str
+    members: str = "pass"
+    line: int = 4  # of its own lines, which begin with the class
+
+    def source(self, number: int) -> str:
+        """Its class."""
+        base, method, _ = CLASSES[self.hook]
+        return CLASS.format(number=number, base=base, method=method, body=self.body, members=self.members)
+
+
+def _raising(hook: str, what: str) -> Bad:
     body, said = RAISES[what]
     method, _, arguments = CLASSES[hook][1].partition("(self, ")
     columns, comma, rest = arguments.removesuffix(")").partition(", ")
-    plugin(hook, body.format(method=method, columns=columns, more=comma + rest))
-    outcome = run(hook)
-    where = f"asked.yaml: run s0 failed: policy 'bad' ({hook}) (mine.py:{LINE_OF_BODY}): Bad raised {said}"
-    outcome.failed(where)
-    trace = outcome.err.splitlines()[1:]
-    assert trace[0] == "Traceback (most recent call last):"
-    assert f'mine.py", line {LINE_OF_BODY}, in {method}' in trace[1]
-    finished.is_whole()
+    return Bad(hook, what, body.format(method=method, columns=columns, more=comma + rest), f"raised {said}", line=5)
 
 
-MEMBERS = {
-    "in started": ("def started(self, run): 1 / 0", 6),
-    "in its making": ("def __init__(self, params, rng): 1 / 0", 6),
-    "in reclaimed": ("def reclaimed(self, index, outcome): 1 / 0", 6),
-}
+POLICIES = [
+    *(Bad("reclaim", what, body, f".victims {said}") for what, (body, said) in RECLAIM.items()),
+    *(Bad("swapin", what, body, f".decide {said}") for what, (body, said) in SWAPIN.items()),
+    *(Bad("scan", what, body, f".order {said}", "batch = 8") for what, (body, said) in SCAN.items()),
+    *(_raising(hook, what) for hook in CLASSES for what in RAISES),
+    *(Bad("reclaim", what, f"{body}; return [1]", f"raised {said}", line=5) for what, (body, said) in CHANGES.items()),
+    *(
+        Bad("reclaim", what, "return frames.index[:1]", "raised ZeroDivisionError: ", members, line=3)
+        for what, members in MEMBERS.items()
+    ),
+]
 
 
-@pytest.mark.parametrize("when", MEMBERS)
-def test_a_policy_that_raises_elsewhere(run, plugin, finished, when):
-    members, line = MEMBERS[when]
-    plugin("reclaim", "return frames.index[:1]", members)
-    run("reclaim").failed(
-        f"asked.yaml: run s0 failed: policy 'bad' (reclaim) (mine.py:{line}): Bad raised ZeroDivisionError: "
-    )
-    finished.is_whole()
+@dataclass(frozen=True)
+class Told:
+    """What one command said of all bad policies of a hook."""
+
+    status: int
+    err: list[str]
+    run: dict[Bad, int]  # the number of each policy, in its name
+
+    def lines_of(self, bad: Bad) -> list[str]:
+        """What is said of one policy: its line, and its traceback if it has one."""
+        first = next(n for n, line in enumerate(self.err) if f" run bad-{self.run[bad]} failed: " in line)
+        more = (n for n, line in enumerate(self.err[first + 1 :], first + 1) if line.startswith("asked.yaml: "))
+        return self.err[first : next(more, len(self.err))]
 
 
-@pytest.mark.parametrize("change", ["frames.mapcount[0] = 3", "frames.mapcount = None", "frames.now_ns = 0"])
-def test_what_a_policy_is_shown_cannot_be_changed(run, plugin, change):
-    plugin("reclaim", f"{change}; return frames.index[:1]")
-    run("reclaim").failed(f"asked.yaml: run s0 failed: policy 'bad' (reclaim) (mine.py:{LINE_OF_BODY}): Bad raised ")
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Told]:
+    """Runs all bad policies of a hook once, with the kernel's between them, in one sweep."""
+    known: dict[str, Told] = {}
+
+    def tell(hook: str) -> Told:
+        if hook not in known:
+            known[hook] = _sweep(hook, tmp_path_factory.mktemp(hook))
+        return known[hook]
+
+    return tell
+
+
+def _sweep(hook: str, folder: Path) -> Told:
+    policies = [bad for bad in POLICIES if bad.hook == hook]
+    _write_plugin(folder / "mine.py", hook, policies)
+    names = ["kernel", *(f"bad-{number}" for number in range(len(policies)))]
+    sweep = f"plugins: [./mine.py]\nsweep:\n  matrix: {{policies.{hook}: [{', '.join(names)}]}}\n"
+    (folder / "asked.yaml").write_text(PRESSURE + sweep)
+    errors = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        status = main(["run", "asked.yaml"])
+    kept = {name: json.loads((folder / "runs" / "asked" / name / "manifest.json").read_text()) for name in names}
+    assert [name for name in names if kept[name]["status"] == "succeeded"] == ["kernel"]
+    return Told(status, errors.getvalue().splitlines(), {bad: number for number, bad in enumerate(policies)})
+
+
+def _write_plugin(file: Path, hook: str, policies: Sequence[Bad]) -> None:
+    classes = ", ".join(f"Bad{number}" for number in range(len(policies)))
+    sources = [bad.source(number) for number, bad in enumerate(policies)]
+    file.write_text(HEAD + "".join(sources) + END.format(hook=CLASSES[hook][2], classes=classes))
+
+
+@pytest.mark.parametrize("bad", [pytest.param(bad, id=f"{bad.hook}: {bad.what}") for bad in POLICIES])
+def test_a_run_fails_by_its_policy_and_alone(told, bad):
+    """Status 1; one line naming policy, hook, file, line and fault; a traceback only of what the policy raised."""
+    heard = told(bad.hook)
+    number = heard.run[bad]
+    line, *trace = heard.lines_of(bad)
+    place = 3 + 5 * number + bad.line
+    answered = bad.said if bad.said.startswith(".") else f" {bad.said}"
+    where = f"asked.yaml: run bad-{number} failed: policy 'bad-{number}' ({bad.hook}) (mine.py:{place}): "
+    assert heard.status == 1
+    assert line.startswith(f"{where}Bad{number}{answered}")
+    assert ours_in("\n".join(trace)) == []
+    assert bool(trace) == bad.said.startswith("raised")
+    if trace:
+        assert trace[0] == "Traceback (most recent call last):"
+        assert f'mine.py", line {place}, in ' in trace[1]
+
+
+@pytest.fixture
+def plugin(write):
+    """Writes a plugin with one policy of a hook, `bad-0`; gives its name."""
+
+    def put(hook, body, members="pass"):
+        bad = Bad(hook, "", body, "", members)
+        classes = END.format(hook=CLASSES[hook][2], classes="Bad0")
+        write("asked.yaml", PRESSURE)
+        return write("mine.py", HEAD + bad.source(0) + classes)
+
+    return put
+
+
+@pytest.fixture
+def run(ksmlab):
+    """Runs the experiment under pressure with that policy."""
+    return lambda hook, *words: ksmlab("run", "asked.yaml", "-p", "mine.py", "--set", f"policies.{hook}=bad-0", *words)
 
 
 @pytest.mark.parametrize("batch", ["0", "-1", "1.5", "None", "'many'"])
@@ -198,7 +269,7 @@ def test_a_scan_order_that_names_nothing_while_time_passes(ksmlab, plugin, write
     """ksmd wakes, ends an empty pass, naps: it neither hangs nor spins."""
     plugin("scan", "return []")
     text = PRESSURE + "    - set: {ksm.run: 1, ksm.sleep_millisecs: 0}\n    - sleep: 100ms\n"
-    words = ("-p", "mine.py", "--set", "policies.scan=bad", "--json")
+    words = ("-p", "mine.py", "--set", "policies.scan=bad-0", "--json")
     outcome = ksmlab("run", write("asked.yaml", text), *words)
     assert outcome.status == 0
     assert json.loads(outcome.out)["runs"][0]["metrics"]["ksm.full_scans"] in range(5, 110)
@@ -226,16 +297,14 @@ def test_the_failed_run_is_kept_and_told_in_the_document(run, plugin, finished, 
 
 def test_with_workers_too(ksmlab, plugin, write, finished):
     plugin("swapin", "raise ValueError('no idea')")
-    text = PRESSURE + "plugins: [./mine.py]\nsweep:\n  matrix: {policies.swapin: [kernel, bad, copy]}\n"
+    text = PRESSURE + "plugins: [./mine.py]\nsweep:\n  matrix: {policies.swapin: [kernel, bad-0, copy]}\n"
     outcome = ksmlab("run", write("asked.yaml", text), "-j", "2")
-    outcome.failed(
-        f"asked.yaml: run bad failed: policy 'bad' (swapin) (mine.py:{LINE_OF_BODY}): Bad raised ValueError: no idea"
-    )
+    outcome.failed("asked.yaml: run bad-0 failed: policy 'bad-0' (swapin) (mine.py:8): Bad0 raised ValueError: no idea")
     assert "mine.py" in outcome.err.partition("Traceback")[2]
     assert ours_in(outcome.err) == []
     statuses = {
         name: json.loads((finished.path / "asked" / name / "manifest.json").read_text())["status"]
-        for name in ("kernel", "bad", "copy")
+        for name in ("kernel", "bad-0", "copy")
     }
-    assert statuses == {"kernel": "succeeded", "bad": "failed", "copy": "succeeded"}
+    assert statuses == {"kernel": "succeeded", "bad-0": "failed", "copy": "succeeded"}
     finished.is_whole()

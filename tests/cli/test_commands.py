@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,12 @@ def test_help_comes_in_a_blink_and_imports_nothing_heavy() -> None:
     )
     took = []
     for _ in range(3):
-        begun = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        took.append(time.perf_counter() - begun)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert (done.returncode, done.stderr) == (0, "")
-    assert min(took) < 0.3
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(took) < 0.3, "CPU time, s: a busy machine makes no difference"
 
 
 @pytest.mark.parametrize("words", [["plan", "storm.yaml"], ["plugins"], ["schema"], ["kernels"]])

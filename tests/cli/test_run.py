@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import STORM
-
 Ksmlab = Callable[..., Any]
 Choose = Callable[[str], None]
 
@@ -102,18 +100,19 @@ def test_a_failed_run_is_a_line_and_status_1(ksmlab: Ksmlab, simulated_by: Choos
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("good", "bad", "words"),
     [
-        (STORM.replace("swap: 256MiB", "swop: 256MiB"), "storm.yaml:5:"),
-        (STORM.replace("remerge, defer", "remerg"), "remerge"),
-        ("", "storm.yaml"),
+        ("swap: 256MiB", "swop: 256MiB", "storm.yaml:5:26: machine.swop: unknown key"),
+        ("remerge, defer", "remerg", "did you mean 'remerge'?"),
+        ("experiment: storm\n", "", "storm.yaml:"),
     ],
 )
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_a_bad_file_is_lines_with_places_and_status_2(
-    ksmlab: Ksmlab, here: Path, text: str, words: str, form: tuple[str, ...]
+    ksmlab: Ksmlab, here: Path, good: str, bad: str, words: str, form: tuple[str, ...]
 ) -> None:
-    (here / "storm.yaml").write_text(text)
+    text = (here / "storm.yaml").read_text()
+    (here / "storm.yaml").write_text(text.replace(good, bad))
     told = ksmlab("run", "storm.yaml", *form)
     assert (told.status, told.out) == (2, "")
     assert words in told.err

@@ -192,6 +192,14 @@ def test_a_folder_that_may_not_be_written(keep: Callable[[], Path], tmp_path: Pa
         keep()
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_a_folder_that_cannot_be_made(fake: ModuleType, make_plan: Any) -> None:
+    with pytest.raises(ResultsNotWritten) as caught:
+        carry_out(make_plan(("kernel",)), simulate=fake.run, out=Path("/proc/runs"))
+    assert str(caught.value).startswith("/proc/runs/storm/kernel: results not written: ")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_failed_run_is_stored_too(fake: ModuleType, make_plan: Any, tmp_path: Path) -> None:
     carry_out(make_plan(("remerge",)), simulate=fake.fails, out=tmp_path)
     loaded = store.load(tmp_path / "storm" / "remerge")

@@ -141,7 +141,7 @@ def test_decisions_that_can_be_carried_out(odd):
         (Swapin, "answered <enum 'Swapin'>; it must answer a Swapin"),
         ("x" * 99, f"answered '{'x' * 56}...; it must answer a Swapin"),
         (Swapin.REMERGE, "answered REMERGE for page 12 of a, which has no ksm_twin"),
-        (Swapin.SHARE, "answered SHARE, which this machine cannot do"),
+        (Swapin.SHARE, "answered SHARE for page 12 of a, which cannot become a KSM page now"),
     ],
     ids=["none", "text", "class", "long", "remerge", "share"],
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ksmlab_core.errors import PolicyFault, StepFailed
+from ksmlab_core.errors import BadInput, PolicyFault
 from ksmlab_core.policy import FrameColumns
-from ksmlab_core.policy.faults import guard, guarded
+from ksmlab_core.policy.faults import guard
 
 TEXT = """
     import sys
@@ -96,26 +96,23 @@ def test_an_interrupt_is_nobodys_fault(shaky):
         ask(shaky, 5)
 
 
-def test_our_own_errors_pass_unchanged(shaky):
-    with pytest.raises(StepFailed, match="ours"), guard(shaky, "reclaim"):
-        raise StepFailed("ours")
+def test_a_fault_that_was_told_already_passes_unchanged(shaky):
+    with pytest.raises(PolicyFault, match=r"^policy 'other' \(scan\): ours$"), guard(shaky, "reclaim"):
+        raise PolicyFault("other", "scan", "ours")
 
-    def fail():
-        raise StepFailed("ours")
 
-    with pytest.raises(StepFailed, match="ours"):
-        guarded(fail, shaky, "reclaim")()
+def test_an_error_of_ours_that_a_policy_raises_is_its_fault_and_no_bad_input(shaky):
+    with pytest.raises(PolicyFault, match="Shaky raised BadInput: no"), guard(shaky, "reclaim"):
+        raise BadInput("no")
+
+
+def test_a_workload_may_refuse_its_input(shaky):
+    with pytest.raises(BadInput, match=r"^no$"), guard(shaky, "workload"):
+        raise BadInput("no")
 
 
 def test_a_good_answer_passes(shaky):
     assert list(ask(shaky, 8)) == [4]
-
-
-def test_a_guarded_method_behaves_like_the_guard(shaky):
-    victims = guarded(shaky.victims, shaky, "reclaim")
-    assert list(victims(FrameColumns({"index": [4]}), 8)) == [4]
-    with pytest.raises(PolicyFault, match=r"^policy 'shaky' \(reclaim\) \(mine.py:19\): Shaky raised ValueError$"):
-        victims(FrameColumns({"index": [4]}), 4)
 
 
 def test_a_guard_can_be_used_again(shaky):

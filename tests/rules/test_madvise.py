@@ -45,11 +45,12 @@ def test_other_flags_do_not_hinder_advice(rig, flag):
 
 
 def test_advice_on_a_mergeable_area_does_nothing(rig):
-    """R-ADV-1: VM_MERGEABLE itself is on the list: the second call neither registers again nor can fail."""
-    a = rig.process(content=7)
+    """R-ADV-1: VM_MERGEABLE itself is on the list: no second registration that could fail, and no split."""
+    a = rig.process(pages=3, content=7)
     rig.fail("mm_slot", 1)
-    assert a.mergeable() == OK
+    assert a.mergeable(range(1, 2)) == OK
     assert rig.slots_ring() == [a.mm]
+    assert len(list(rig.machine.vmas(a.mm))) == 1
 
 
 def test_a_process_is_registered_once(rig):

@@ -350,6 +350,10 @@ def test_a_slots_byte_counts_its_ptes_and_marks_the_cache(rig):
     a.read()
     assert rig.refs(slot) == (1, True)
     used = int(rig.sc[t.SWAP_INUSE])
+    other = b.slot()
+    b.read()
+    assert rig.refs(other) == (0, True)
+    assert int(rig.sc[t.SWAP_INUSE]) == used
     c.exit()
     assert rig.refs(slot) == (0, True)
     a.write(1)
@@ -397,7 +401,8 @@ def test_where_pages_from_swap_go(rig):
     rig.reclaim_all()
     a.read()
     b.read()
-    c.mlock()
+    rig.m.vma.vm_flags[c.vma()] |= t.VM_LOCKED  # as after an mlock that found no frame
+    c.read()
     rig.drain()
     assert where(rig, a.frame()) == "inactive"
     assert where(rig, b.frame()) == "active"
@@ -445,6 +450,10 @@ def drained_by_mlock(_rig, a):
     a.mlock(range(3, 4))
 
 
+def drained_by_mlock_of_a_locked_range(_rig, a):
+    a.mlock(range(2, 3))
+
+
 def drained_by_munlock(_rig, a):
     a.munlock(range(2, 3))
 
@@ -460,6 +469,7 @@ def drained_by_zap(_rig, a):
         drained_by_shrink,
         drained_by_readahead,
         drained_by_mlock,
+        drained_by_mlock_of_a_locked_range,
         drained_by_munlock,
         drained_by_zap,
     ],

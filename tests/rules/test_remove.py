@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from ksmlab_core.mm import mm_types as t
 
 
-@pytest.mark.parametrize("leaver", [0, 1, 2])
-def test_one_of_several_items_leaves_its_node(rig, leaver):
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+def test_items_leave_their_node_in_any_order(rig, order):
     """R-REM-1: first, middle or last of the list: sharing - 1, the others keep their order."""
-    areas = rig.merged(n=3)
-    node, items = areas[0].node(), [area.item() for area in areas]
-    areas[leaver].write(9)
-    rig.scan_passes(1)
-    del items[leaver]
-    assert rig.node_items(node) == items[::-1]
-    assert areas[leaver].item_state() == t.ITEM_NONE
-    assert rig.counters() == (1, 1, 0, 1)
-    assert int(rig.m.node.nr_items[node]) == 2
+    areas = rig.merged(n=4)
+    node, items = areas[0].node(), {i: area.item() for i, area in enumerate(areas)}
+    for left, leaver in enumerate(order):
+        areas[leaver].write(9 + leaver)
+        rig.scan_passes(1)
+        del items[leaver]
+        assert rig.node_items(node) == list(items.values())[::-1]
+        assert areas[leaver].item_state() == t.ITEM_NONE
+        assert rig.counters() == (1, 2 - left, left, 1)
+        assert int(rig.m.node.nr_items[node]) == 3 - left
 
 
 def test_the_last_item_takes_the_node_and_leaves_an_orphan(rig):

@@ -8,7 +8,11 @@ from ksmlab_core.mm import mm_types as t
 
 
 def staged(rig, contents):
-    """Processes with these contents, whose checksums are known: the next pass inserts them."""
+    """Processes with these contents, whose checksums are known: the next pass inserts them.
+
+    Others' pages are in the first frames, so that a slot's number taken for a frame's would name a live page.
+    """
+    rig.process(pages=8, content=99, mergeable=False)
     areas = [rig.process(content=content) for content in contents]
     rig.scan_passes(1)
     return areas
@@ -65,6 +69,20 @@ def test_a_dead_twin_is_not_merged_with(rig, how):
     rig.scan_pages(1)
     assert not twin.is_ksm()
     assert twin.item_state() == t.ITEM_NONE
+    assert rig.counters() == (0, 0, 2, 1)
+
+
+def test_an_area_above_the_hole_is_not_taken_for_the_lost_one(rig):
+    """R-UNST-1: the process has a mergeable area at higher addresses; the lost address is still in none."""
+    rig.process(pages=40, content=99, mergeable=False)
+    root = rig.process(content=50)
+    rig.process(content=20, mm=root.mm)
+    late = rig.process(content=70)
+    rig.scan_passes(1)
+    rig.scan_pages(2)
+    root.munmap()
+    rig.scan_pages(1)
+    assert late.item_state() == t.ITEM_NONE
     assert rig.counters() == (0, 0, 2, 1)
 
 

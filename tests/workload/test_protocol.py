@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ksmlab_core.errors import PolicyFault
-from ksmlab_core.workload.events import CHUNK, READ, TOUCH, Access, Event, Exit, Idle, Map, Mark, Spawn, chunked
+from ksmlab_core.workload.events import CHUNK, READ, TOUCH, Access, Discard, Event, Exit, Idle, Map, Mark, Spawn, chunked
 from ksmlab_core.workload.protocol import checked
 
 START = [Spawn("p"), Map("p", "heap", 4), Spawn("q"), Map("q", "heap", 2)]
@@ -51,6 +51,10 @@ def test_a_proper_stream_passes_unchanged() -> None:
         (access([0], [-1], [READ]), "page -1 of area 0"),
         (access([0], [0], [-3]), "writes content -3"),
         (access([0], [0], [READ], -1), "a gap of -1 ns"),
+        (Discard(7, np.array([0], np.int32)), "gives back pages of area 7, never mapped"),
+        (Discard(1, np.array([1, 2], np.int32)), "gives back page 2 of area 1, which has 2 pages"),
+        (Discard(1, np.array([1, 0], np.int32)), "not strictly ascending"),
+        (Discard(1, np.array([1])), "as int64, not int32"),
         (access([0, 0], [0], [READ]), "unequal length"),
         (Access(*access([0], [0], [0]).area.reshape(1, 1).repeat(3, 0).astype(np.int64)), "types int64"),
         (access([0] * (CHUNK + 1), [0] * (CHUNK + 1), [0] * (CHUNK + 1)), "at most 65536"),

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ksmlab_core.capture import format as f
 from ksmlab_core.errors import CaptureRejected
-from ksmlab_core.workload.events import READ, Access, Event, Exit, Idle, Map, Mark, Spawn
+from ksmlab_core.workload.events import READ, Access, Discard, Event, Exit, Idle, Map, Mark, Spawn
 from ksmlab_core.workload.protocol import checked
 
 Write = Callable[..., Path]
@@ -194,6 +194,15 @@ def test_one_that_comes_later_and_one_that_goes(write_capture: Write) -> None:
         Exit("a"),
         Mark("snapshot-3"),
     ]
+
+
+def test_pages_given_back_are_given_back_at_the_end_of_the_interval(write_capture: Write) -> None:
+    history = [[{1: (DATA, 1), 5: (DATA, 2), 9: (DATA, 3)}], [{5: (DATA, 7)}]]
+    events = stream(write_capture(history), reads=0)
+    given_back = [event for event in events if isinstance(event, Discard)]
+    assert [(event.area, event.page.tolist()) for event in given_back] == [(0, [0, 2])]
+    assert events[-1] == Mark("snapshot-2")
+    assert events[-2] is given_back[0]
 
 
 def test_the_stream_is_the_seed_and_the_parameters(busy: Path) -> None:

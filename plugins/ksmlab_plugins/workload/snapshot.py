@@ -18,7 +18,7 @@ mark ``snapshot-N`` is set whenever the machine's memory holds what snapshot N f
 * All these accesses come in random order, spread evenly over the captured interval.
 
 A process that appears later is spawned then, and one that exited ends with its last interval. Pages that the
-process gave back are not accessed any more, but their area keeps them (the stream has no munmap).
+process gave back in an interval are given back (as with MADV_DONTNEED) at its end.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ksmlab_core.capture.reader import Change, Snapshot, read_capture
 from ksmlab_core.capture.summary import ProcessState
 from ksmlab_core.policy import Field, Workload, hookimpl
 from ksmlab_core.workload.content import content_ids
-from ksmlab_core.workload.events import READ, Access, Event, Exit, Idle, Map, Mark, Spawn, chunked
+from ksmlab_core.workload.events import READ, Access, Discard, Event, Exit, Idle, Map, Mark, Spawn, chunked
 from ksmlab_core.workload.sampling import AliasTable, zipf_weights
 from ksmlab_core.workload.units import Duration
 
@@ -140,9 +140,13 @@ class Captured(Workload):
         yield from self._shuffled(columns, length_ns)
         for change in snapshot.changes:
             process = self._processes[change.process]
-            if change.state is State.EXITED and process.area is not None:
+            if process.area is None:
+                continue
+            if change.state is State.EXITED:
                 process.area = None
                 yield Exit(process.name)
+            elif len(change.removed):
+                yield Discard(process.area, np.searchsorted(process.pages, change.removed).astype(np.int32))
 
     def _read(self, process: _Process, present: npt.NDArray[np.bool_]) -> Columns:
         """The reads of one process in one interval, from the pages that it had before."""
