@@ -55,6 +55,7 @@ class AddressSpaces:
     # -- doors ------------------------------------------------------------------------------------------------
 
     def _call(self, what: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> int:
+        self.state.reserve_anon_vmas(self.nr_vmas)  # mlock faults pages in; each area needs one at most
         return int(doors.syscall(*self.state.doors, what, a, b, c, d, e))
 
     def make_room(self, frames: int) -> bool:

@@ -26,6 +26,8 @@ WEIGHTS: Final = {
     "expect": 0.5, "measured": 0.5, "memcg": 1,
 }  # fmt: skip
 """How often each kind of step is chosen, before a script's own taste."""
+SQUEEZE: Final = 5.0
+"""How often a few steps are taken that send shared pages through swap."""
 FAILURES = ("alloc_page", "fallback_vma", "rmap_item", "node", "mm_slot", "swap_read", "swap_continuation")
 _FLAGS = ("shared", "io", "nonlinear", "locked", "readonly")
 _RETURNS = (None, None, 0, "ENOMEM", "EAGAIN", "EINVAL")
@@ -67,6 +69,8 @@ class _Writer:
             for kind, weight in WEIGHTS.items()
             if kind in kinds
         }
+        if set(needed) <= set(kinds):
+            self.weights["squeeze"] = SQUEEZE * dice.one(taste)
 
     def _taste_in_contents(self) -> list[dict[str, Any]]:
         """What pages may hold: a few of everything, or next to nothing but one content."""
@@ -215,6 +219,23 @@ class _Writer:
             self._add("scan", passes=self.dice.one([1, 1, 2, 3]), pages=None)
         else:
             self._add("scan", passes=None, pages=self.dice.between(1, 40))
+
+    def _squeeze(self) -> None:
+        """Merge, swap out, let ksmd forget, free, bring back: each part may be missing."""
+        everyone = self.places.somewhere(lambda area: not area.shared and not area.holes)
+        if everyone is None:
+            return
+        back = "read" if self.dice.chance(0.7) or any(a.readonly for a in self.places.each(*everyone)) else "touch"
+        parts: list[tuple[str, dict[str, Any]]] = [
+            ("scan", {"passes": 2, "pages": None}),
+            ("reclaim", {"pages": None}),
+            ("scan", {"passes": 1, "pages": None}),
+            ("reclaim", {"pages": None}),
+            (back, {"process": everyone[0], "area": everyone[1], "pages": None}),
+        ]
+        for kind, args in parts:
+            if self.dice.chance(0.85):
+                self._add(kind, **args)
 
     def _reclaim(self) -> None:
         self._add("reclaim", pages=None if self.dice.chance(0.5) else self.dice.between(1, 40))

@@ -15,7 +15,7 @@ HEAD = '''\
 """Bad workloads."""
 import numpy as np
 from ksmlab_core.policy import Workload, hookimpl
-from ksmlab_core.workload.events import Access, Exit, Idle, Map, Mark, Spawn
+from ksmlab_core.workload.events import Access, Discard, Exit, Idle, Map, Mark, Spawn
 
 def access(area=0, page=0, content=5, gap_ns=0):
     return Access(np.array([area], np.int32), np.array([page], np.int32), np.array([content], np.int64), gap_ns)
@@ -87,24 +87,43 @@ SAYS = {
         "n = 65_537; yield Access(np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int64))",
         "gave 65537 accesses at once, at most 65536 are allowed",
     ),
-    "lists for columns": ("yield Access([0], [0], [5])", ""),
+    "lists for columns": ("yield Access([0], [0], [5])", "gave columns of types list, list, list"),
     "a table for a column": (
         "yield Access(np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int64))",
-        "",
+        "gave columns of types int32 of shape (1, 1), int32 of shape (1, 1), int64 of shape (1, 1)",
     ),
-    "a process without a name": ("yield Spawn(None)", ""),
-    "a process named by a number": ("yield Spawn(3)", ""),
-    "an area that is half a page": ("yield Map('a', 'x', 0.5)", ""),
-    "an area of one page and a half": ("yield Map('a', 'x', 1.5)", ""),
-    "an area of very many pages": ("yield Map('a', 'x', 2**40)", ""),
-    "a word for a number of pages": ("yield Map('a', 'x', 'many')", ""),
-    "a rest that is no number": ("yield Idle('long')", ""),
-    "half a nanosecond": ("yield Idle(0.5)", ""),
-    "a rest beyond all time": ("yield Idle(2**63)", ""),
-    "two rests beyond all time": ("yield Idle(2**62); yield Idle(2**62)", ""),
-    "a gap beyond all time": ("yield access(gap_ns=2**63)", ""),
-    "a gap that is no number": ("yield access(gap_ns=0.5)", ""),
-    "a mark without a label": ("yield Mark(None)", ""),
+    "a process without a name": ("yield Spawn(None)", "names a process None, which is no text"),
+    "a process named by a number": ("yield Spawn(3)", "names a process 3, which is no text"),
+    "an area that is half a page": ("yield Map('a', 'x', 0.5)", "maps 0.5 pages"),
+    "an area of one page and a half": ("yield Map('a', 'x', 1.5)", "maps 1.5 pages"),
+    "an area of very many pages": (
+        "yield Map('a', 'x', 2**40)",
+        "has 1099511627780 pages mapped, more than this computer can simulate (",
+    ),
+    "a word for a number of pages": ("yield Map('a', 'x', 'many')", "maps 'many' pages"),
+    "a rest that is no number": ("yield Idle('long')", "rests for 'long' ns"),
+    "half a nanosecond": ("yield Idle(0.5)", "rests for 0.5 ns"),
+    "a rest beyond all time": ("yield Idle(2**63)", "rests and computes for more than 4611686018427387904 ns"),
+    "two rests beyond all time": (
+        "yield Idle(2**62); yield Idle(2**62)",
+        "rests and computes for more than 4611686018427387904 ns",
+    ),
+    "a gap beyond all time": ("yield access(gap_ns=2**63)", "rests and computes for more than 4611686018427387904 ns"),
+    "a gap that is no number": ("yield access(gap_ns=0.5)", "gave a gap of 0.5 ns"),
+    "pages given back as a list": ("yield Discard(0, [1])", "gave back pages as list, not int32"),
+    "pages given back of no area": (
+        "yield Discard(0.5, np.zeros(1, np.int32))",
+        "gives back pages of area 0.5, never mapped",
+    ),
+    "pages given back twice": (
+        "yield Discard(0, np.zeros(2, np.int32))",
+        "gave back pages that are not strictly ascending",
+    ),
+    "pages given back past the end": (
+        "yield Discard(0, np.array([4], np.int32))",
+        "gives back page 4 of area 0, which has 4 pages",
+    ),
+    "a mark without a label": ("yield Mark(None)", "names a phase None, which is no text"),
 }
 WORKLOADS = [
     *((what, method, body, "raised " + said) for what, (method, body, said) in RAISES.items()),
@@ -134,8 +153,7 @@ def told(tmp_path_factory):
     with contextlib.chdir(folder), contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
         status = main(["run", "stream.yaml"])
     kept = {
-        file.parent.name: json.loads(file.read_text())
-        for file in (folder / "runs" / "stream").glob("*/manifest.json")
+        file.parent.name: json.loads(file.read_text()) for file in (folder / "runs" / "stream").glob("*/manifest.json")
     }
     return status, errors.getvalue().splitlines(), kept
 

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 MakePlan = Callable[..., Plan]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fake() -> Iterator[ModuleType]:
     """The stand-in for the simulation, importable by name in workers too."""
     with pytest.MonkeyPatch.context() as patch:
@@ -24,7 +24,7 @@ def fake() -> Iterator[ModuleType]:
         yield importlib.import_module("fake_simulation")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_plan(tmp_path_factory: pytest.TempPathFactory) -> MakePlan:
     """Makes plans that vary the swap-in policy and the seed."""
     registry = load_registry(autoload=False)

@@ -80,7 +80,7 @@ def test_same_results_same_bytes(fake: ModuleType, make_plan: Any, page: str) ->
 
 
 def test_results_read_back_give_the_same_page(fake: ModuleType, make_plan: Any, tmp_path: Path) -> None:
-    plan = make_plan(seeds=(1, 2))
+    plan = make_plan(("kernel",), seeds=(1, 2))
     results = carry_out(plan, simulate=fake.run, out=tmp_path, command=COMMAND)
     ((home, collection),) = of_folder(tmp_path)
     assert home == tmp_path / "storm"

@@ -126,6 +126,18 @@ def test_the_age_survives_the_wrap_of_the_tag(rig, start):
     assert b.item_state() == t.ITEM_UNSTABLE
 
 
+@pytest.mark.parametrize("seqnr", [255, 256, 257, 1000])
+def test_a_partner_is_erased_beyond_256_passes_too(rig, seqnr):
+    """R-REM-2: age 0 is equality of the low 8 bits."""
+    areas = [rig.process(content=content) for content in (50, 30, 70, 30)]
+    rig.scan_passes(1)
+    rig.sc[t.SCAN_SEQNR] = seqnr
+    rig.checker._last_seqnr = seqnr
+    rig.scan_pages(4)
+    assert rig.counters() == (1, 1, 2, 0)
+    assert sorted(tree_items(rig)) == sorted([areas[0].item(), areas[2].item()])
+
+
 def test_an_item_of_this_pass_leaves_the_tree_when_its_page_goes(rig):
     """R-REM-2: with run=2 in the middle of a pass, age-0 and age-1 items are both removed cleanly."""
     a = rig.process(pages=6, content=[50, 30, 70, 20, 40, 60])

@@ -74,6 +74,18 @@ def test_ksm_page_is_never_reused(rig: Any) -> None:
     assert a.frame() != frame
 
 
+def test_cached_ksm_page_is_not_reused_by_the_last_swap_pte(rig: Any) -> None:
+    """R-REUSE-1: a write fault on a KSM page in the swap cache, mapcount 0 and swap count 1: still no."""
+    a, b = rig.merged()
+    frame = a.frame()
+    swapped(rig, a, b)
+    b.munmap()
+    assert rig.refs(a.slot()) == (1, True)
+    a.write(9)
+    assert a.frame() != frame
+    assert rig.state(frame) == "[KasdI,mc0,rc2,node]"
+
+
 def test_page_under_writeback_is_reused_but_stays_in_the_cache(rig: Any) -> None:
     """R-REUSE-1: under writeback the answer is still yes, only the swap cache is not left (INV-13)."""
     area = rig.process(1, 5)

@@ -24,15 +24,18 @@ process gave back in an interval are given back (as with MADV_DONTNEED) at its e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationInfo, field_validator
 
 from ksmlab_core.capture.format import State
 from ksmlab_core.capture.reader import Change, Snapshot, read_capture
 from ksmlab_core.capture.summary import ProcessState
+from ksmlab_core.errors import CaptureRejected
 from ksmlab_core.policy import Field, Workload, hookimpl
 from ksmlab_core.workload.content import content_ids
 from ksmlab_core.workload.events import READ, Access, Discard, Event, Exit, Idle, Map, Mark, Spawn, chunked
@@ -63,6 +66,16 @@ class Captured(Workload):
         rewrites: int = Field(
             0, ge=0, le=1000, description="writes of passing contents to each changed page, before its last"
         )
+
+        @field_validator("capture")
+        @classmethod
+        def _is_whole(cls, name: str, info: ValidationInfo) -> str:
+            """Refuse a bad capture while the experiment file is read, before any run."""
+            base_dir = (info.context or {}).get("base_dir")
+            refusal = _refusal_of(base_dir / name) if base_dir is not None else None
+            if refusal:
+                raise ValueError(refusal)
+            return name
 
     params: Params
 
@@ -173,6 +186,25 @@ class Captured(Workload):
         first, self._passing = self._passing, self._passing + len(passing)
         shuffled[passing] = content_ids("snapshot-passing", np.arange(first, self._passing))
         yield from _spread((area[source], page[source], shuffled), length_ns)
+
+
+def _refusal_of(path: Path) -> str | None:
+    """Why a capture cannot be used, as far as can be told without expanding it; None if it can."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        return f"{path}: {error.strerror or error}"
+    return _refusal_of_version(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _refusal_of_version(path: Path, _size: int, _changed_ns: int) -> str | None:
+    """As `_refusal_of`; the points of a sweep that share a file look at it once."""
+    try:
+        read_capture(path)
+    except CaptureRejected as error:
+        return str(error)
+    return None
 
 
 class _Process:
