@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -77,7 +78,7 @@ class CaptureWriter:
         """Begin a capture.
 
         Raises:
-            ResultsNotWritten: The folder does not exist or cannot be written.
+            ResultsNotWritten: The folder does not exist or cannot be written, or the file is a folder.
         """
         self.path = path
         self._table = DigestTable()
@@ -86,6 +87,8 @@ class CaptureWriter:
         self._hash = hashlib.blake2b(digest_size=f.CHECKSUM_BYTES)
         self._compress = zstandard.ZstdCompressor(level=12)
         try:
+            if path.is_dir():
+                raise ResultsNotWritten(str(path), os.strerror(errno.EISDIR))
             handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         except OSError as error:
             raise ResultsNotWritten(str(path.parent), error.strerror or str(error)) from None

@@ -14,6 +14,7 @@ from ksmlab_core.mm.ksm import (
     SCAN_NOTHING,
     SCAN_PASS_END,
     begin_ordered_pass,
+    begin_pass,
     break_ksm,
     end_ordered_pass,
     free_slot,
@@ -181,6 +182,8 @@ def ksmd(
             reason = KSMD_LOW
             break
         if m.sc[KSM_QUEUE] > 0:
+            if not ordered:
+                begin_pass(m)  # what is put into the tree now must not be of a pass that is over
             if scan_pte(m, take_from_queue(m)):
                 done += 1
             continue

@@ -72,8 +72,9 @@ class Checker:
     def violations(self) -> Iterator[Violation]:
         """All contradictions of the present state, in the order of the invariants."""
         self._fit()
+        view = _View(self.machine)
         for check in _CHECKS:
-            yield from check(self, _View(self.machine))
+            yield from check(self, view)
 
     def dump(self, violation: Violation) -> str:
         """The frames, ptes and slots around a violation, in words."""

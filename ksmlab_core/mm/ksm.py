@@ -514,15 +514,20 @@ SCAN_NO_ITEM = 3  # no rmap_item could be had: the batch ends
 
 
 @jit
+def begin_pass(m):
+    """Between passes: empty the unstable tree and go to the first process (R-SCAN-3)."""
+    if m.sc[SCAN_SLOT] == MM_HEAD:
+        m.sc[ROOT_UNSTABLE] = NONE
+        _begin_mm(m, m.mm.slot_next[MM_HEAD])
+
+
+@jit
 def scan_next_page(m):
     """Advance the cursor by one page of budget and look at it; SCAN_* (R-SCAN-1 to R-SCAN-9)."""
     if m.mm.slot_next[MM_HEAD] == MM_HEAD:
         return SCAN_NOTHING
+    begin_pass(m)
     mm = m.sc[SCAN_SLOT]
-    if mm == MM_HEAD:
-        m.sc[ROOT_UNSTABLE] = NONE
-        mm = m.mm.slot_next[MM_HEAD]
-        _begin_mm(m, mm)
     while mm != MM_HEAD:
         vma = NONE if ksm_test_exit(m, mm) else find_vma(m, mm, m.sc[SCAN_ADDRESS])
         while vma != NONE:

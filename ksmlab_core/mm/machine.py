@@ -337,7 +337,7 @@ class Machine(AddressSpaces):
         while mm != t.MM_HEAD:
             for vma in list(self.vmas(mm)) if self.alive(mm) else ():
                 if m.vma.vm_flags[vma] & t.VM_MERGEABLE and self.unmerge_vma(vma) != OK:
-                    self.sc[t.SCAN_SLOT] = t.MM_HEAD
+                    self._abandon_pass()
                     return ENOMEM
             self._call(doors.REMOVE_ITEMS, mm)
             after = int(m.mm.slot_next[mm])
@@ -349,6 +349,17 @@ class Machine(AddressSpaces):
         self.sc[t.ROOT_UNSTABLE] = t.NONE
         self.unmerged_at = (self.unmerged_at[0] + 1, int(self.sc[t.PGFAULT]), int(self.sc[t.KSM_PAGES_SCANNED]))
         return OK
+
+    def _abandon_pass(self) -> None:
+        """Put the cursor on the head in mid-pass: the next pass has the same number, and an empty unstable tree.
+
+        The kernel leaves this pass's items as they are and later erases them from a tree that they are not in. Here
+        they count as the last pass's, which are in no tree (R-REM-2).
+        """
+        sc, item = self.sc, self.state.m.item
+        sc[t.SCAN_SLOT], sc[t.ROOT_UNSTABLE] = t.MM_HEAD, t.NONE
+        unstable = (item.mm != t.NONE) & (item.state == t.ITEM_UNSTABLE)
+        item.seqnr[unstable] = (int(sc[t.SCAN_SEQNR]) - 1) & 0xFF
 
     # -- swap -------------------------------------------------------------------------------------------------
 
@@ -368,7 +379,7 @@ class Machine(AddressSpaces):
         return OK
 
     def swapoff(self) -> int:
-        """Bring everything back from swap; 0, EINVAL when swap is off, ENOMEM and swap stays on (R-OFF-1 to R-OFF-4)."""
+        """Bring all back from swap; 0, EINVAL when swap is off, or ENOMEM and swap stays on (R-OFF-1 to R-OFF-4)."""
         sc = self.sc
         if not sc[t.SWAP_ON]:
             return EINVAL

@@ -14,11 +14,8 @@ from typing import Any, Final
 from ksmlab_core.experiment.measured import cells
 from ksmlab_core.experiment.plan import Step
 from ksmlab_core.testing.dice import Dice
-from ksmlab_core.testing.places import Area, Places
+from ksmlab_core.testing.memory_writer import MOST_PROCESSES, MemoryWriter
 
-MOST_PROCESSES: Final = 5
-MOST_PAGES: Final = 12
-MOST_AREAS: Final = 3
 WEIGHTS: Final = {
     "spawn": 2, "exit": 1.5, "fork": 3, "mmap": 4, "munmap": 2, "madvise": 5, "mprotect": 1.5, "mlock": 2.5,
     "munlock": 2, "mremap": 2, "write": 18, "touch": 7, "read": 16, "scan": 16, "reclaim": 7, "lru": 10, "swapoff": 1.5,
@@ -29,14 +26,8 @@ WEIGHTS: Final = {
 SQUEEZE: Final = 5.0
 """How often a few steps are taken that send shared pages through swap."""
 FAILURES = ("alloc_page", "fallback_vma", "rmap_item", "node", "mm_slot", "swap_read", "swap_continuation")
-_FLAGS = ("shared", "io", "nonlinear", "locked", "readonly")
-_RETURNS = (None, None, 0, "ENOMEM", "EAGAIN", "EINVAL")
 _METRICS = ("vm.pgfault", "ksm.pages_sharing", "machine.frames_free", "time.elapsed")
 _UNSEEN = " | ".join(["0/0/0/0", "0", "0/0/0", "", "0", "0", "0/0", "0/0", "0", "~"])
-
-
-def _any(_area: Area) -> bool:
-    return True
 
 
 def random_script(seed: int, size: int, *, kinds: Sequence[str] = tuple(WEIGHTS)) -> list[Step]:
@@ -50,18 +41,11 @@ def random_script(seed: int, size: int, *, kinds: Sequence[str] = tuple(WEIGHTS)
     return _Writer(Dice(seed, size, 2), kinds).script(size)
 
 
-class _Writer:
+class _Writer(MemoryWriter):
     def __init__(self, dice: Dice, kinds: Sequence[str]) -> None:
-        self.dice = dice
-        self.steps: list[Step] = []
-        self.places = Places(dice)
-        self.areas = self.places.areas
-        self.holds: dict[str, list[dict[str, Any]]] = {"pin": [], "lock": []}
-        self.mapped = 0
+        super().__init__(dice)
         self.swap_on = True
         self.sleep_ns = 20_000_000
-        self.crowded = self.dice.chance(0.15)
-        self.contents = self._taste_in_contents()
         taste = [0.0, 0.3, 1.0, 1.0, 1.0, 3.0]
         needed = ("write", "read", "scan", "lru", "reclaim")
         self.weights = {
@@ -72,18 +56,12 @@ class _Writer:
         if set(needed) <= set(kinds):
             self.weights["squeeze"] = SQUEEZE * dice.one(taste)
 
-    def _taste_in_contents(self) -> list[dict[str, Any]]:
-        """What pages may hold: a few of everything, or next to nothing but one content."""
-        named = {"kind": "named", "name": "x"}
-        if self.crowded:
-            return [named] * 9 + [{"kind": "unique"}]
-        cycles = [{"kind": "cycle", "n": n, "from": family} for n in (1, 2, 4) for family in (0, 1)]
-        return [*cycles, *[named] * 3, {"kind": "named", "name": "y"}, *[{"kind": "zero"}, {"kind": "unique"}] * 2]
-
     def script(self, size: int) -> list[Step]:
         self._opening()
         length = len(self.steps) + size
-        while len(self.steps) < length:
+        for _ in range(50 * size):  # a step may find nothing to do
+            if len(self.steps) >= length:
+                break
             kind = self.dice.weighed(self.weights)
             method: Callable[[], None] = getattr(self, f"_{kind}")
             method()
@@ -98,119 +76,6 @@ class _Writer:
         for _ in range(3 if self.crowded else self.dice.between(1, 3)):
             self._mmap(flags=[])
             self._write()
-
-    def _add(self, kind: str, **args: Any) -> None:
-        line = len(self.steps) + 1
-        self.steps.append(Step(kind, args, line, 1))
-
-    # -- processes and areas ----------------------------------------------------------------------------------
-
-    def _spawn(self) -> None:
-        if len(self.areas) >= MOST_PROCESSES:
-            return
-        self._add("spawn", process=[self.places.born()])
-
-    def _exit(self) -> None:
-        if len(self.areas) < 2 and not self.dice.chance(0.1):
-            return
-        if self.areas:
-            gone = self.dice.some(list(self.areas), 2)
-            for name in gone:
-                del self.areas[name]
-            self._add("exit", process=gone)
-
-    def _fork(self) -> None:
-        if not 0 < len(self.areas) < MOST_PROCESSES:
-            return
-        parent = self.dice.one(list(self.areas))
-        child = self.places.born()
-        self.areas[child] = {name: area.copy() for name, area in self.areas[parent].items()}
-        self._add("fork", process=parent, child=child)
-
-    def _mmap(self, flags: list[str] | None = None) -> None:
-        dice = self.dice
-        room = [name for name, areas in self.areas.items() if len(areas) < MOST_AREAS]
-        if not room:
-            return
-        processes = room if self.crowded else dice.some(room, len(room) if dice.chance(0.6) else 1)
-        name, pages = f"m{self.mapped}", MOST_PAGES if self.crowded else dice.between(1, MOST_PAGES)
-        self.mapped += 1
-        if flags is None:
-            flags = dice.some(_FLAGS, 2) if dice.chance(0.25) else []
-        for process in processes:
-            readonly = set(range(pages)) if "readonly" in flags else set()
-            self.areas[process][name] = Area(pages, shared="shared" in flags, readonly=readonly)
-        advise = "mergeable" if dice.chance(0.8) else None
-        self._add("mmap", process=processes, area=name, pages=pages, advise=advise, flags=flags)
-
-    def _munmap(self) -> None:
-        where = self.places.somewhere(_any)
-        if where is None:
-            return
-        processes, name = where
-        pages = self.places.span(self.places.each(processes, name), whole=0.2, holes=True)
-        for process in processes:
-            area = self.areas[process][name]
-            area.holes |= area.numbers(pages)
-            if len(area.holes) == area.pages:
-                del self.areas[process][name]
-        self._add("munmap", process=processes, area=name, pages=pages)
-
-    def _madvise(self) -> None:
-        where = self.places.somewhere(_any)
-        if where is not None:
-            processes, name = where
-            pages = self.places.span(self.places.each(processes, name), holes=self.dice.chance(0.1))
-            advice = self.dice.one(["mergeable", "mergeable", "unmergeable", "dontneed"])
-            returns = self.dice.one(_RETURNS)
-            self._add("madvise", process=processes, area=name, pages=pages, advice=advice, returns=returns)
-
-    def _mprotect(self) -> None:
-        where = self.places.somewhere(_any)
-        if where is None:
-            return
-        processes, name = where
-        areas = self.places.each(processes, name)
-        pages, writable = self.places.span(areas), self.dice.chance(0.6)
-        for area in areas:
-            numbers = area.numbers(pages)
-            area.readonly = area.readonly - numbers if writable else area.readonly | numbers
-        self._add("mprotect", process=processes, area=name, pages=pages, writable=writable)
-
-    def _simple(self, kind: str, good: Callable[[Area], bool] = _any, **more: Any) -> None:
-        """A step that needs nothing but pages."""
-        where = self.places.somewhere(good)
-        if where is not None:
-            processes, name = where
-            pages = self.places.span(self.places.each(processes, name))
-            self._add(kind, process=processes, area=name, pages=pages, **more)
-
-    def _mlock(self) -> None:
-        self._simple("mlock", lambda area: not area.shared, returns=self.dice.one(_RETURNS))
-
-    def _munlock(self) -> None:
-        self._simple("munlock")
-
-    def _mremap(self) -> None:
-        self._simple("mremap")
-
-    # -- accesses ---------------------------------------------------------------------------------------------
-
-    def _writing(self, kind: str, **more: Any) -> None:
-        where = self.places.somewhere(lambda area: not area.shared and not area.readonly)
-        if where is not None:
-            processes, name = where
-            pages = self.places.span(self.places.each(processes, name))
-            self._add(kind, process=processes, area=name, pages=pages, **more)
-
-    def _write(self) -> None:
-        self._writing("write", content=self.dice.one(self.contents))
-
-    def _touch(self) -> None:
-        self._writing("touch")
-
-    def _read(self) -> None:
-        self._simple("read", lambda area: not area.shared)
 
     # -- ksmd, reclaim, swap, time ----------------------------------------------------------------------------
 
@@ -274,40 +139,6 @@ class _Writer:
         if self.areas:
             everyone = self.dice.some(list(self.areas), MOST_PROCESSES)
             self._add("memcg", process=None if self.dice.chance(0.4) else everyone)
-
-    # -- levers -----------------------------------------------------------------------------------------------
-
-    def _hold(self, kind: str) -> None:
-        """Pin or lock pages that were just made present."""
-        where = self.places.somewhere(lambda area: not area.shared and not area.holes and not area.readonly)
-        if where is None:
-            return
-        processes, name = where
-        pages = self.places.span(self.places.each(processes, name), whole=0.0)
-        args = {"process": processes, "area": name, "pages": pages}
-        if not self.dice.chance(0.2):
-            self._add("read" if self.dice.chance(0.5) else "touch", **args)
-        self.holds[kind].append(args)
-        self._add(kind, **args)
-
-    def _let_go(self, kind: str, of: str) -> None:
-        if self.holds[of]:
-            args = self.holds[of].pop(self.dice.between(0, len(self.holds[of]) - 1))
-            areas = [self.areas.get(process, {}).get(args["area"]) for process in args["process"]]
-            if all(area is not None and not area.holes for area in areas):
-                self._add(kind, **args)
-
-    def _pin(self) -> None:
-        self._hold("pin")
-
-    def _unpin(self) -> None:
-        self._let_go("unpin", "pin")
-
-    def _lock(self) -> None:
-        self._hold("lock")
-
-    def _unlock(self) -> None:
-        self._let_go("unlock", "lock")
 
     def _fail(self) -> None:
         kinds = self.dice.some(FAILURES, 2) if self.dice.chance(0.2) else [self.dice.one(FAILURES)]

@@ -17,9 +17,9 @@ SMALL = """\
 experiment: small
 seed: 3
 kernel: seed
-machine: {memory: 1MiB, swap: 8MiB}
+machine: {memory: 512KiB, swap: 4MiB}
 ksm: {run: 1, pages_to_scan: 200, sleep_millisecs: 1}
-workload: {use: zipf, processes: 3, pages: 200, accesses: 6000}
+workload: {use: zipf, processes: 3, pages: 100, accesses: 2500}
 measure: {every: 1ms}
 sweep:
   matrix: {policies.swapin: [kernel, remerge]}
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_workers_and_keeps_what_is_done() -> None:
     import signal
     import time
 
-    Path("long.yaml").write_text(SMALL.replace("accesses: 6000", "accesses: 400000000").replace("small", "long"))
+    Path("long.yaml").write_text(SMALL.replace("accesses: 2500", "accesses: 400000000").replace("small", "long"))
     command = [sys.executable, "-m", "ksmlab_core.cli", "run", "long.yaml", "-j", "2"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from functools import cache
 from typing import Any
 
 import pytest
 
 from ksmlab_core.experiment.steps import STEPS
 
-PURE = os.environ.get("NUMBA_DISABLE_JIT", "") not in ("", "0")
 REACHED = (
     "ksm.merges", "ksm.failed_merges", "ksm.forked", "ksm.orphaned", "ksm.full_scans", "ksm.pages_sharing",
     "vm.cow", "vm.cow_ksm", "vm.pgmajfault", "vm.pswpin", "vm.pswpout", "vm.swapin_copies", "vm.swapin_remerges",
@@ -30,35 +28,19 @@ REFUSED = (
 )  # fmt: skip
 
 
-@cache
-def tally() -> Any:
-    """What a fixed set of cases comes to."""
+def test_everything_is_reached() -> None:
+    """Over a fixed set of cases: every kind of step, every event, every reason to refuse; and most steps are carried out."""
     from ksmlab_core.testing.cases import case_of
     from ksmlab_core.testing.fuzz import Tally
 
-    found = Tally()
+    tally = Tally()
     for number in range(1_000_000, 1_000_400):
-        found.add(case_of(number))
-    assert not found.broken, found.broken[0]
-    return found
-
-
-def test_every_kind_of_step_is_carried_out() -> None:
-    assert set(STEPS) - set(tally().kinds) == set()
-
-
-@pytest.mark.parametrize("event", REACHED)
-def test_event_happens(event: str) -> None:
-    assert tally().events[event] > 0
-
-
-@pytest.mark.parametrize("reason", REFUSED)
-def test_refusal_happens(reason: str) -> None:
-    assert any(reason in refusal for refusal in tally().refusals)
-
-
-def test_few_steps_are_refused() -> None:
-    assert sum(tally().refusals.values()) < 0.15 * sum(tally().kinds.values())
+        tally.add(case_of(number))
+    assert not tally.broken, tally.broken[0]
+    assert set(STEPS) - set(tally.kinds) == set()
+    assert [event for event in REACHED if not tally.events[event]] == []
+    assert [reason for reason in REFUSED if not any(reason in refusal for refusal in tally.refusals)] == []
+    assert sum(tally.refusals.values()) < 0.1 * sum(tally.kinds.values())
 
 
 def test_all_combinations_of_policies_come_up() -> None:
@@ -119,3 +101,16 @@ def test_a_planted_bug_is_found(bug: str) -> None:
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip(), f"{bug}: no case broke"
+
+
+def test_a_broken_case_is_printed_as_a_small_experiment() -> None:
+    program = SEARCH.replace("print(number, error.kind)", "sys.exit(main([str(number)]))").format(
+        plant="import sys\nfrom ksmlab_core.testing.fuzz import main\n" + PLANTED["no copy at swap-in"]
+    )
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert found.returncode == 1, found.stderr
+    assert "INV-12 violated after step" in found.stdout
+    assert "again, from the whole script: python -m ksmlab_core.testing.fuzz" in found.stdout
+    script = found.stdout.partition("script:\n")[2].partition("\n1 cases")[0].splitlines()
+    assert 4 < len(script) < 20

@@ -74,3 +74,12 @@ def test_the_shrinker_leaves_only_what_the_break_needs() -> None:
     for number in numbers:
         found = minimised(Broken(case_of(number), "planted", ""), attempt)
         assert [step.kind for step in found.case.steps] == ["mmap", "scan", "read"]
+
+
+@pytest.mark.parametrize("arguments", [["4711"], ["0", "--cases", "10"], ["3", "--cases", "2", "--digests"]], ids=len)
+def test_the_command_of_the_readme(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    from ksmlab_core.testing.fuzz import main
+
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert (" 0 broken; " in printed) or len(printed.splitlines()) == 2

@@ -1,22 +1,20 @@
 """Random scripts through all policies, all invariants checked after every step.
 
-2,000 cases by default, 200 without the compiler or with KSMLAB_SMALL=1; KSMLAB_SCRIPTS=50000 for as many as wanted, and
-KSMLAB_FIRST=n to begin elsewhere.
+2,000 cases by default, 200 without the compiler or with KSMLAB_SMALL=1; ``KSMLAB_SCRIPTS=50000`` for as many as wanted,
+and ``KSMLAB_FIRST=n`` to begin elsewhere.
 """
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
 PURE = os.environ.get("NUMBA_DISABLE_JIT", "") not in ("", "0")
 SMALL = PURE or os.environ.get("KSMLAB_SMALL", "") not in ("", "0")
 CASES = int(os.environ.get("KSMLAB_SCRIPTS", "200" if SMALL else "2000"))
 FIRST = int(os.environ.get("KSMLAB_FIRST", "0"))
-BLOCKS = max(1, min(20, CASES)) if CASES <= 2000 else -(-CASES // 250)
+BLOCKS = max(1, min(20, CASES), -(-CASES // 250))  # xdist deals them out
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

@@ -113,6 +113,27 @@ def test_fresh_copy_with_no_mapping_yet_is_reused(rig: Any) -> None:
     assert rig.sc[t.COW_COPIES] == 0
 
 
+def test_unmapped_page_out_of_swap_counts_as_reusable(rig: Any) -> None:
+    """R-REUSE-1: asked by itself: no mapping, no slot: n == 0 is a yes too (before the seed it was a no)."""
+    import numba
+
+    from ksmlab_core.mm import swap
+    from ksmlab_core.mm._memory import as_memory
+
+    reuse_swap_page = swap.reuse_swap_page
+
+    @numba.njit(error_model="numpy")
+    def ask(memory: Any, page: int) -> bool:
+        return reuse_swap_page(as_memory(memory), page)
+
+    area = rig.process(1, 5)
+    frame = area.pin()
+    assert ask(*rig.machine.state.doors, frame)
+    area.munmap()
+    assert ask(*rig.machine.state.doors, frame)
+    rig.unpin(frame)
+
+
 # -- R-FREE-1 -----------------------------------------------------------------------------------------------------
 
 
@@ -236,8 +257,21 @@ def test_zapping_the_last_mapping_of_a_cached_page_frees_its_slot(rig: Any) -> N
     assert rig.count(frame) == 0
 
 
+def test_zapping_one_of_two_mappings_keeps_the_slot(rig: Any) -> None:
+    """R-FREE-2: not the last mapping: the slot, named by nobody, stays with the cached page."""
+    parent = rig.process(1, 5)
+    child = parent.forked()
+    swapped(rig, parent, child)
+    parent.read(), child.read()
+    assert rig.refs(1) == (0, True)
+    parent.munmap()
+    assert rig.refs(1) == (0, True)
+    child.munmap()
+    assert rig.sc[t.SWAP_INUSE] == 0
+
+
 def test_zapping_a_mapping_keeps_the_slot_for_others(rig: Any) -> None:
-    """R-FREE-2: still named by a swap pte, or still mapped: the slot stays."""
+    """R-FREE-2: still named by a swap pte: the slot stays."""
     parent = rig.process(1, 5)
     child = parent.forked()
     third = child.forked()

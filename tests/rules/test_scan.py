@@ -95,6 +95,32 @@ def test_an_equal_page_of_the_pass_before_is_not_found(rig):
     assert not a.is_ksm()
 
 
+def test_a_look_out_of_turn_between_passes_begins_the_next_one(rig):
+    """R-SCAN-3, R-REM-2: what it puts into the unstable tree is in the tree of the pass whose number it carries."""
+    a = rig.process(pages=6, content=[50, 30, 70, 20, 40, 60])
+    rig.scan_passes(1)
+    a.write(21, 3)
+    rig.scan_passes(1)
+    rig.m.queue[int(rig.sc[t.KSM_QUEUE_HEAD])] = a.pte(3)
+    rig.sc[t.KSM_QUEUE] = 1
+    assert rig.ksmd(1)[0] == 1
+    assert int(rig.sc[t.ROOT_UNSTABLE]) == a.item(3)
+    for _page in range(6):
+        rig.scan_pages(1)
+    assert [a.item_state(page) for page in range(6)] == [t.ITEM_UNSTABLE] * 6
+    assert rig.full_scans() == 2
+
+
+def test_a_look_out_of_turn_needs_a_registered_process(rig):
+    """R-SCAN-3: with nobody registered a queued page is dropped and no pass begins."""
+    a = rig.process(content=7, mergeable=False)
+    rig.m.queue[int(rig.sc[t.KSM_QUEUE_HEAD])] = a.pte()
+    rig.sc[t.KSM_QUEUE] = 1
+    assert rig.ksmd(5)[0] == 0
+    assert int(rig.sc[t.KSM_QUEUE]) == 0
+    assert rig.sc[t.SCAN_SLOT] == t.MM_HEAD
+
+
 def test_without_slots_no_pass_ends(rig):
     """R-SCAN-3: seqnr does not move, even after the last process has left."""
     a = rig.process(content=7)

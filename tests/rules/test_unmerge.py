@@ -15,6 +15,7 @@ def test_everything_is_unmerged_and_forgotten(rig):
     assert not any(area.is_ksm(page) for area in areas for page in range(4))
     assert len({area.frame(page) for area in areas for page in range(4)}) == 12
     assert rig.nodes() == []
+    assert int(rig.sc[t.ROOT_UNSTABLE]) == t.NONE
     assert int(rig.sc[t.KSM_RMAP_ITEMS]) == 0
     assert rig.counters() == (0, 0, 0, 0)
     assert rig.full_scans() == 0
@@ -93,6 +94,22 @@ def test_an_error_leaves_the_cursor_on_the_head(rig):
     hog.exit()
     rig.scan_passes(1)
     assert rig.counters() == (1, 2, 0, 0)
+
+
+def test_an_error_in_mid_pass_leaves_no_item_in_a_lost_tree(rig):
+    """R-UNM-1, R-REM-2: the pass is begun again with the same number; items of its first attempt are in no tree."""
+    a = rig.process(pages=8, content=[30, 50, 70, 20, 40, 60, 7, 7])
+    rig.scan_passes(2)
+    rig.scan_pages(3)
+    rig.fail("alloc_page", 1)
+    assert rig.set_knob("run", 2) == ENOMEM
+    assert rig.counters() == (1, 1, 6, 0)
+    for _page in range(8):
+        rig.scan_pages(1)
+    assert rig.counters() == (1, 1, 6, 0)
+    assert a.item_state(0) == t.ITEM_UNSTABLE
+    rig.scan_passes(2)
+    assert rig.counters() == (1, 1, 6, 0)
 
 
 def test_swapped_ptes_are_invisible(rig):

@@ -76,10 +76,11 @@ class Clones(Workload):
         p = self.params
         self._unique = 0
         self._image = min(round(p.image * p.pages), p.pages)
-        self._hot = self._permutations(round(p.idle_set * p.pages))
         for machine in range(p.machines):
             yield Spawn(f"vm{machine}")
             yield Map(f"vm{machine}", "ram", p.pages)
+        # Only now: more pages than this computer can simulate have been refused.
+        self._hot = self._permutations(round(p.idle_set * p.pages))
         yield Mark("boot")
         yield from self._boot()
         for cycle in range(1, p.cycles + 1):

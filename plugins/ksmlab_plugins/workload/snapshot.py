@@ -189,11 +189,11 @@ class Captured(Workload):
 
 
 def _refusal_of(path: Path) -> str | None:
-    """Why a capture cannot be used, as far as can be told without expanding it; None if it can."""
+    """Why a capture cannot be used, as far as can be told without expanding all of it; None if it can."""
     try:
         found = path.stat()
     except OSError as error:
-        return f"{path}: {error.strerror or error}"
+        return error.strerror or str(error)
     return _refusal_of_version(path, found.st_size, found.st_mtime_ns)
 
 
@@ -203,7 +203,7 @@ def _refusal_of_version(path: Path, _size: int, _changed_ns: int) -> str | None:
     try:
         read_capture(path)
     except CaptureRejected as error:
-        return str(error)
+        return error.reason
     return None
 
 
