@@ -247,13 +247,13 @@ class Engine:
             elif reason == doors.ACCESS_SWAPIN:
                 assert self._swapin is not None
                 self._swapin.decide(int(ptes[i]), bool(contents[i] != READ))
-            elif reason == doors.ACCESS_LOW:
-                if not self._direct_reclaim():
+            elif reason == doors.ACCESS_LOW or (reason == doors.ACCESS_OOM and self._is_short_of_frames()):
+                if not self._direct_reclaim() or reason == doors.ACCESS_OOM:
                     self._access_without_reserve(ptes, contents, i)
                     i += 1
                     yield i
             elif reason == doors.ACCESS_OOM:
-                raise OutOfMemory
+                raise self._out_of_memory()
             elif reason == doors.ACCESS_SIGBUS:
                 raise BusError
 
@@ -279,10 +279,25 @@ class Engine:
         sc[t.NOW] += spent
         return bool(sc[t.NR_FREE] >= sc[t.NR_RESERVE])
 
+    def _out_of_memory(self) -> OutOfMemory:
+        """The kernel would kill a process now; a run ends instead."""
+        self.machine.sc[t.OOM_KILL] += 1
+        return OutOfMemory()
+
+    def _is_short_of_frames(self) -> bool:
+        """Are there fewer free frames than one fault may need? If not, an allocation failed because a script said so."""
+        return bool(self.machine.sc[t.NR_FREE] < self.machine.sc[t.NR_RESERVE])
+
     def _access_without_reserve(self, ptes: Any, contents: Any, i: int) -> None:
-        """One access with fewer free frames than it may need: it gets what there is, or fails."""
+        """One access with fewer free frames than it may need: it gets what there is, or fails.
+
+        Readahead would take the frames that the fault itself needs, so there is none when they are as few as that.
+        """
         sc = self.machine.sc
         reserve, sc[t.NR_RESERVE] = int(sc[t.NR_RESERVE]), 0
+        cluster = int(sc[t.PAGE_CLUSTER])
+        if sc[t.NR_FREE] <= (1 << cluster) + 1:
+            sc[t.PAGE_CLUSTER] = 0
         one, what = ptes[i : i + 1], contents[i : i + 1]
         try:
             _i, reason = self.machine.access(one, what)
@@ -291,9 +306,9 @@ class Engine:
                 self._swapin.decide(int(one[0]), bool(what[0] != READ))
                 _i, reason = self.machine.access(one, what)
         finally:
-            sc[t.NR_RESERVE] = reserve
+            sc[t.NR_RESERVE], sc[t.PAGE_CLUSTER] = reserve, cluster
         if reason == doors.ACCESS_OOM:
-            raise OutOfMemory
+            raise self._out_of_memory()
         if reason == doors.ACCESS_SIGBUS:
             raise BusError
 

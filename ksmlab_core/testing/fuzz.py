@@ -262,6 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"case {number} broke:\n{described(simplest(tally.broken[-1]))}", flush=True)
         elif options.digests:
             print(number, outcome.digest)
+        if tally.cases % 1000 == 0:
+            print(f"{tally.cases} cases, {len(tally.broken)} broken", file=sys.stderr, flush=True)
     if not options.digests:
         print(f"{tally}\nin {time.monotonic() - began:.0f} s")
     return 1 if tally.broken else 0

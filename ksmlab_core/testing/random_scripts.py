@@ -25,9 +25,18 @@ WEIGHTS: Final = {
 """How often each kind of step is chosen, before a script's own taste."""
 SQUEEZE: Final = 5.0
 """How often a few steps are taken that send shared pages through swap."""
-FAILURES = ("alloc_page", "fallback_vma", "rmap_item", "node", "mm_slot", "swap_read", "swap_continuation")
-_METRICS = ("vm.pgfault", "ksm.pages_sharing", "machine.frames_free", "time.elapsed")
-_UNSEEN = " | ".join(["0/0/0/0", "0", "0/0/0", "", "0", "0", "0/0", "0/0", "0", "~"])
+FAILURES: Final = {
+    "alloc_page": ("unmerge_all", "unmerge_all", "madvise", "mremap", "scan", "read"),
+    "fallback_vma": ("lru", "reclaim"),
+    "rmap_item": ("scan",),
+    "node": ("scan",),
+    "mm_slot": ("fork", "madvise"),
+    "swap_read": ("read", "touch"),
+    "swap_continuation": ("fork", "reclaim"),
+}
+"""What can be made to fail, each with the steps that meet it."""
+_METRICS: Final = ("vm.pgfault", "ksm.pages_sharing", "machine.frames_free", "time.elapsed")
+_UNSEEN: Final = " | ".join(["0/0/0/0", "0", "0/0/0", "", "0", "0", "0/0", "0/0", "0", "~"])
 
 
 def random_script(seed: int, size: int, *, kinds: Sequence[str] = tuple(WEIGHTS)) -> list[Step]:
@@ -141,8 +150,19 @@ class _Writer(MemoryWriter):
             self._add("memcg", process=None if self.dice.chance(0.4) else everyone)
 
     def _fail(self) -> None:
-        kinds = self.dice.some(FAILURES, 2) if self.dice.chance(0.2) else [self.dice.one(FAILURES)]
-        self._add("fail", **{kind: self.dice.between(1, 5) for kind in kinds})
+        """A failure, often followed at once by a step that has to take it."""
+        dice = self.dice
+        if dice.chance(0.5):
+            kinds = dice.some(list(FAILURES), 2) if dice.chance(0.2) else [dice.one(list(FAILURES))]
+            self._add("fail", **{kind: dice.between(1, 5) for kind in kinds})
+            return
+        kind = dice.one([*FAILURES, "alloc_page", "alloc_page"])
+        self._add("fail", **{kind: dice.between(1, 3)})
+        method: Callable[[], None] = getattr(self, f"_{dice.one(FAILURES[kind])}")
+        method()
+
+    def _unmerge_all(self) -> None:
+        self._add("set", knobs={"ksm.run": 2}, returns=None)
 
     # -- looking ----------------------------------------------------------------------------------------------
 

@@ -37,13 +37,16 @@ def figures(outcome):
     return run["samples"][0]["metrics"], run["metrics"]
 
 
-def test_a_full_swap_area_keeps_pages_in_memory_and_the_run_goes_on(run):
-    """R-RECL-2: a page that gets no slot stays; 32 frames and 8 slots hold 36 pages."""
-    outcome = run("128KiB", "32KiB", 36, "--json")
+@pytest.mark.parametrize("policy", ["clock", "fifo", "lru", "ksm-aware"])
+@pytest.mark.parametrize("pages", [33, 36, 39])
+def test_a_full_swap_area_keeps_pages_in_memory_and_the_run_goes_on(run, policy, pages):
+    """32 frames and 8 slots: what gets no slot stays (R-RECL-4), and every page can be used in turn."""
+    outcome = run("128KiB", "32KiB", pages, "--json", "--set", f"policies.reclaim={policy}")
     assert (outcome.status, outcome.err) == (0, "")
     full, end = figures(outcome)
-    assert full["machine.slots_used"] == end["machine.slots_used"] == 8
-    assert full["process.a.resident_pages"] + full["process.a.swapped_pages"] == 36
+    assert full["machine.slots_used"] == 8
+    for metrics in (full, end):
+        assert metrics["process.a.resident_pages"] + metrics["process.a.swapped_pages"] == pages
     assert end["vm.oom_kill"] == 0
 
 
@@ -60,7 +63,7 @@ def test_reclaim_of_everything_stops_where_swap_is_full(ksmlab, write):
 
 @pytest.mark.parametrize(
     ("memory", "swap", "pages"),
-    [("128KiB", "0", 33), ("128KiB", "32KiB", 64), ("4KiB", "0", 2), ("4KiB", "4KiB", 3)],
+    [("128KiB", "0", 33), ("128KiB", "32KiB", 64), ("4KiB", "0", 2), ("4KiB", "4KiB", 3), ("8KiB", "4KiB", 4)],
 )
 def test_out_of_memory_fails_the_run_by_the_step_that_needed_it(run, finished, memory, swap, pages):
     outcome = run(memory, swap, pages)
@@ -70,6 +73,8 @@ def test_out_of_memory_fails_the_run_by_the_step_that_needed_it(run, finished, m
     finished.is_whole()
     kept = json.loads((finished.path / "small" / "s0" / "manifest.json").read_text())
     assert (kept["status"], kept["error"]["type"], kept["error"]["line"]) == ("failed", "StepFailed", 8)
+    counters = json.loads((finished.path / "small" / "s0" / "counters.json").read_text())
+    assert counters["metrics"]["vm.oom_kill"] == 1
 
 
 @pytest.mark.parametrize("policy", ["clock", "fifo", "lru", "ksm-aware"])

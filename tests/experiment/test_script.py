@@ -159,7 +159,10 @@ def test_every_step_has_a_place_and_is_tested_here(desk):
         ("swapoff: »false", "swapoff: false is not one of the choices; allowed: true"),
         ("sleep: »50parsec", "sleep: '50parsec' is not a duration; …"),
         ("sleep: »-1", "sleep: -1 is not a duration; …"),
-        ("fail: »{}", "fail: nothing to let fail; allowed: alloc_page, fallback_vma, mm_slot, node, rmap_item, swap_continuation, swap_read"),
+        (
+            "fail: »{}",
+            "fail: nothing to let fail; allowed: alloc_page, fallback_vma, mm_slot, node, rmap_item, swap_continuation, swap_read",
+        ),
         ("fail: {»alloc_pages: 1}", "fail.alloc_pages: unknown key; …did you mean 'alloc_page'?"),
         ("sample: »5", "sample: 5 is not a label; a text, or {label: TEXT, pages: true}"),
         ("sample: {label: x, pages: »on}", "sample.pages: 'on' is not true or false; write true or false"),

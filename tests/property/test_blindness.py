@@ -29,7 +29,7 @@ REFUSED = (
 
 
 def test_everything_is_reached() -> None:
-    """Over a fixed set of cases: every kind of step, every event, every reason to refuse; and most steps are carried out."""
+    """Over fixed cases: every kind of step, every event, every reason to refuse; and most steps are carried out."""
     from ksmlab_core.testing.cases import case_of
     from ksmlab_core.testing.fuzz import Tally
 

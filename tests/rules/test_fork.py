@@ -9,7 +9,6 @@ import pytest
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.errno import ENOMEM
 
-
 # -- R-FORK-1 -----------------------------------------------------------------------------------------------------
 
 

@@ -96,6 +96,26 @@ def test_merge_moves_the_lock_to_the_ksm_page(rig: Any) -> None:
     assert rig.sc[t.NR_MLOCK] == 1
 
 
+def test_page_that_the_merge_leaves_behind_is_unlocked(rig: Any) -> None:
+    """R-MLOCK-2, R-MERGE-7, R-MERGE-6: a locked source stays in the swap cache, unmapped: it has lost its lock."""
+    a = rig.process(1, 7)
+    rig.unmap_to_swap()
+    read_only(rig, a)
+    a.read()
+    a.mlock()
+    source = a.frame()
+    assert rig.has(source, t.PG_SWAPCACHE)
+    assert rig.has(source, t.PG_MLOCKED)
+    rig.process(1, 7)
+    rig.scan_passes(2)
+    rig.drain()
+    assert a.is_ksm()
+    assert not rig.has(source, t.PG_MLOCKED)
+    assert source in rig.lru(t.LRU_INACTIVE_ANON)
+    assert rig.has(a.frame(), t.PG_MLOCKED)
+    assert rig.sc[t.NR_MLOCK] == 1
+
+
 def test_one_locked_sharer_is_enough(rig: Any) -> None:
     """R-MLOCK-2: whichever of the two areas is VM_LOCKED, K ends mlocked."""
     a, b = rig.processes(2, content=7)

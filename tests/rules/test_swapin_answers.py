@@ -246,6 +246,22 @@ def test_remerge_in_front_of_the_cursor_and_behind_it(rig: Any, page: int) -> No
     assert len(rig.items(area.mm)) == 5
 
 
+def test_remerge_just_behind_a_cursor_that_could_not_go_on(rig: Any) -> None:
+    """REMERGE at an address that ksmd has skipped, while it waits for an item of a later one: the new item stays."""
+    rig.merged()
+    area = rig.process(3, [20, 7, 21])
+    rig.drain()
+    rig.evict(rig.machine.frames_of(area.ptes(1)))
+    rig.scan_pages(3)  # the two sharers and page 0
+    rig.fail("rmap_item", 1)
+    rig.ksmd(1)  # page 2
+    assert answer(area, "REMERGE", page=1) == 0
+    rig.scan_pages(1)
+    assert [area.item(i) != t.NONE for i in range(3)] == [True, True, True]
+    assert area.item_state(1) == t.ITEM_STABLE
+    assert rig.counters()[:2] == (1, 2)
+
+
 def test_remerge_beside_a_relative_that_maps_the_page_read(rig: Any) -> None:
     """REMERGE: the page in the swap cache is mapped by somebody else: only its slot's count falls."""
     c, _d = rig.merged()
@@ -327,10 +343,13 @@ def test_share_where_a_twin_exists_already(rig: Any) -> None:
     assert a.frame() != c.frame()
 
 
-def test_share_of_a_page_that_somebody_has_mapped(rig: Any) -> None:
-    """SHARE: the cached page belongs to a's anon_vma: it cannot become a KSM page any more; b copies."""
+@pytest.mark.parametrize("mapped", [True, False])
+def test_share_of_a_page_that_somebody_has_mapped(rig: Any, mapped: bool) -> None:
+    """SHARE: the cached page belongs to a's anon_vma, mapped or not: it cannot become a KSM page any more; b copies."""
     a, b = pair_on_disk(rig)
     a.read()
+    if not mapped:
+        a.write(9)
     assert answer(b, "SHARE") == 0
     assert rig.sc[t.SWAPIN_SHARED] == 0
     assert rig.sc[t.SWAPIN_COPIES] == 1

@@ -44,10 +44,9 @@ def try_to_unmap(rig: Any, frame: int, flags: int = UNMAP) -> int:
     return result
 
 
-def newest_first(rig: Any, areas: list[Any]) -> list[Any]:
-    """Sharers of one KSM page in the order in which its node lists them."""
-    by_item = {area.item(): area for area in areas}
-    return [by_item[item] for item in rig.node_items(areas[0].node())]
+def newest_first(areas: list[Any]) -> list[Any]:
+    """Sharers of one KSM page, the one that ksmd merged last first: it visits processes in the order of their making."""
+    return areas[::-1]
 
 
 def orphan(rig: Any) -> Any:
@@ -144,7 +143,7 @@ def test_orphan_ksm_page_cannot_be_unmapped_at_all(rig: Any, flags: int) -> None
 
 def test_walk_goes_newest_first_and_stops_at_the_first_failure(rig: Any) -> None:
     """R-TTU-3, R-TTU-5: the middle one is young: the newest is a swap pte already, the oldest is never asked."""
-    newest, middle, oldest = newest_first(rig, rig.merged(3))
+    newest, middle, oldest = newest_first(rig.merged(3))
     rig.make_all_old()
     middle.read(), oldest.read()
     frame = newest.frame()
@@ -158,7 +157,7 @@ def test_walk_goes_newest_first_and_stops_at_the_first_failure(rig: Any) -> None
 
 def test_items_whose_pte_maps_something_else_are_passed_over(rig: Any) -> None:
     """R-TTU-3, R-TTU-4: not mapping this page: AGAIN without effect, the walk goes on."""
-    newest, middle, oldest = newest_first(rig, rig.merged(3))
+    newest, middle, oldest = newest_first(rig.merged(3))
     newest.write(9)
     rig.make_all_old()
     other, frame = newest.frame(), middle.frame()
@@ -255,7 +254,7 @@ def test_swap_count_continues_beyond_its_byte(machine: Any) -> None:
 def test_failing_continuation_restores_the_pte(machine: Any) -> None:
     """R-TTU-4, R-TTU-5, R-OBJ-13: at 0x3e references the extra page cannot be had: pte as it was, FAIL, K active."""
     rig = machine(frames=512)
-    areas = newest_first(rig, rig.merged(64))
+    areas = newest_first(rig.merged(64))
     frame = areas[0].frame()
     rig.make_all_old()
     flags = areas[62].flags()
@@ -281,7 +280,7 @@ def test_memcg_reclaim_unmaps_half_way(rig: Any) -> None:
 
     A slot is taken, i3 becomes a swap pte, i2's young bit stops the unmapping: FAIL, K active, mapcount 2, e 1+C.
     """
-    i3, i2, i1 = newest_first(rig, rig.merged(3))
+    i3, i2, i1 = newest_first(rig.merged(3))
     rig.deactivate()
     rig.make_all_old()
     i2.read()
@@ -298,7 +297,7 @@ def test_memcg_reclaim_unmaps_half_way(rig: Any) -> None:
 
 def test_global_reclaim_would_not_even_begin(rig: Any) -> None:
     """T-DRV-8, first half (R-REF-3, R-RECL-4 #5): page_referenced sees i2: activated, no slot, nothing unmapped."""
-    i3, i2, i1 = newest_first(rig, rig.merged(3))
+    i3, i2, i1 = newest_first(rig.merged(3))
     rig.deactivate()
     rig.make_all_old()
     i2.read()
@@ -310,7 +309,7 @@ def test_global_reclaim_would_not_even_begin(rig: Any) -> None:
 
 def test_processes_unmapped_half_way_fault_back_without_io(rig: Any) -> None:
     """R-TTU-5, R-CASE-e1: the page stayed in the swap cache: a minor fault maps it again."""
-    i3, i2, i1 = newest_first(rig, rig.merged(3))
+    i3, i2, i1 = newest_first(rig.merged(3))
     rig.deactivate()
     rig.make_all_old()
     i2.read()

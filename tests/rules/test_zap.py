@@ -98,6 +98,18 @@ def test_given_back_address_reads_as_zero(rig: Any) -> None:
     assert rig.counters() == (1, 1, 0, 0)
 
 
+@HOW
+def test_zero_page_and_untouched_addresses_count_nothing(rig: Any, how: str) -> None:
+    """R-ZAP-1, R-OBJ-7: a zero-page pte goes without touching rss or any page count."""
+    area = rig.process(3)
+    area.read(0)
+    area.write(5, 1)
+    getattr(area, how)()
+    assert rig.rss(area.mm) == 0
+    assert rig.mapcount(t.ZERO_PAGE) == 0
+    assert rig.used_frames() == 0
+
+
 def test_part_of_an_area(rig: Any) -> None:
     """R-ZAP-1: only the range goes; its neighbours stay mapped."""
     area = rig.process(4, [5, 6, 7, 8])

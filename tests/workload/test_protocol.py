@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 
 from ksmlab_core.errors import PolicyFault
-from ksmlab_core.workload.events import CHUNK, READ, TOUCH, Access, Discard, Event, Exit, Idle, Map, Mark, Spawn, chunked
+from ksmlab_core.workload.events import (
+    CHUNK,
+    READ,
+    TOUCH,
+    Access,
+    Discard,
+    Event,
+    Exit,
+    Idle,
+    Map,
+    Mark,
+    Spawn,
+    chunked,
+)
 from ksmlab_core.workload.protocol import checked
 
 START = [Spawn("p"), Map("p", "heap", 4), Spawn("q"), Map("q", "heap", 2)]
