@@ -22,8 +22,8 @@ _ERRORS = frozenset({"run failed", "policy fault", "expectation failed", "invari
 class Lines:
     """What structlog writes to: every open stream gets each line whole."""
 
-    def __init__(self, streams: list[BinaryIO], folder: str) -> None:
-        self._streams, self._folder = streams, folder
+    def __init__(self, streams: list[BinaryIO], place: Path) -> None:
+        self._streams, self._place = streams, place
 
     def msg(self, message: str) -> None:
         """Write one line; a full disk becomes `ResultsNotWritten`."""
@@ -32,7 +32,7 @@ class Lines:
             for stream in self._streams:
                 stream.write(line)
         except OSError as error:
-            raise ResultsNotWritten(self._folder, error.strerror or str(error)) from error
+            raise _not_written(self._place, error) from error
 
     info = error = msg
 
@@ -46,30 +46,36 @@ def run_log(run: str, folder: Path | None, to_stderr: bool) -> Iterator[OnEvent 
         folder: where `log.jsonl` is written; None keeps no file.
         to_stderr: also write every line to standard error.
     """
+    # The folder is a hidden one until the run is over: what a person hears of is the place it will have.
+    place = folder.with_name(run) if folder is not None else Path(run)
     with ExitStack() as stack:
         streams: list[BinaryIO] = []
         if folder is not None:
-            streams.append(stack.enter_context(_log_file(folder)))
+            streams.append(stack.enter_context(_log_file(folder, place)))
         if to_stderr:
             # Unbuffered: a line is one write, so that lines of several workers do not mix.
             streams.append(stack.enter_context(open(2, "wb", buffering=0, closefd=False)))
-        yield _on_event(run, Lines(streams, str(folder))) if streams else None
+        yield _on_event(run, Lines(streams, place)) if streams else None
 
 
 @contextmanager
-def _log_file(folder: Path) -> Iterator[BinaryIO]:
+def _log_file(folder: Path, place: Path) -> Iterator[BinaryIO]:
     """`log.jsonl` of a folder; what fails in opening, filling or closing it is `ResultsNotWritten`."""
     try:
         stream = (folder / LOG_FILE).open("wb")
     except OSError as error:
-        raise ResultsNotWritten(str(folder), error.strerror or str(error)) from error
+        raise _not_written(place, error) from error
     try:
         yield stream
     finally:
         try:
             stream.close()
         except OSError as error:
-            raise ResultsNotWritten(str(folder), error.strerror or str(error)) from error
+            raise _not_written(place, error) from error
+
+
+def _not_written(place: Path, error: OSError) -> ResultsNotWritten:
+    return ResultsNotWritten(str(place), f"results not written: {error.strerror or error}")
 
 
 def _on_event(run: str, lines: Lines) -> OnEvent:

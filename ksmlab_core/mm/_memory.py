@@ -2,7 +2,7 @@
 
 A compiled function that takes every array as an argument pays for it at each call, and numba compiles each such call
 anew. So compiled code sees the whole memory as one pointer to a table of addresses: ``m.frame`` is a load from that
-table, ``m.frame.refcount`` an offset, ``m.frame.refcount[page]`` a load at ``page`` times the record's size. The same
+table, ``m.frame.refcount[page]`` a load at ``page`` times the size of what lies together there (layout.py). The same
 text runs without the compiler on `Memory` and `Columns` of mm_types. Nothing checks bounds, as in the kernel.
 
 The arrays belong to `State`, which keeps them alive and publishes their addresses anew when one of them grows.
@@ -14,35 +14,18 @@ import operator
 from typing import Any
 
 import numba
-import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin, lower_getattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import intrinsic, models, register_model
 
 from ksmlab_core.mm import mm_types as t
+from ksmlab_core.mm.layout import ARRAYS, HOME, RECORDS, place_of
 
 _BYTE = ir.IntType(8)
 _POINTER = _BYTE.as_pointer()
-_TABLES = {
-    "pte": t.PTE,
-    "frame": t.FRAME,
-    "item": t.ITEM,
-    "node": t.NODE,
-    "slot": t.SLOT,
-    "mm": t.MM,
-    "vma": t.VMA,
-    "anon": t.ANON_VMA,
-}
-_COLUMNS = {
-    "pte_flags": np.uint8,
-    "pte_target": np.int32,
-    "last_access": np.int64,
-    "sc": np.int64,
-    "scratch": np.int32,
-    "queue": np.int32,
-}
+_POSITION = {name: position for position, name in enumerate(ARRAYS)}
 
 
 class ColumnType(types.Type):
@@ -54,11 +37,11 @@ class ColumnType(types.Type):
 
 
 class TableType(types.Type):
-    """One structured array."""
+    """The records of one kind. Its value is that of the whole memory: which array to look in, a field says."""
 
-    def __init__(self, name: str, records: np.dtype[Any]) -> None:
-        self.records = records
-        super().__init__(name=f"Table({name})")
+    def __init__(self, record: str) -> None:
+        self.record = record
+        super().__init__(name=f"Table({record})")
 
 
 class MemoryType(types.Type):
@@ -70,9 +53,7 @@ class MemoryType(types.Type):
 
 MEMORY = MemoryType()
 MEMBERS: dict[str, Any] = {
-    name: TableType(name, _TABLES[name])
-    if name in _TABLES
-    else ColumnType(numba.from_dtype(np.dtype(_COLUMNS[name])), np.dtype(_COLUMNS[name]).itemsize)
+    name: TableType(name) if name in RECORDS else ColumnType(numba.from_dtype(ARRAYS[name]), ARRAYS[name].itemsize)
     for name in t.Memory._fields
 }
 
@@ -98,26 +79,29 @@ class _TableFields(AttributeTemplate):
     key = TableType
 
     def generic_resolve(self, table: TableType, name: str) -> Any:
-        fields: Any = table.records.fields or {}
-        if name not in fields:
+        if (table.record, name) not in HOME:
             return None
-        return ColumnType(numba.from_dtype(fields[name][0]), table.records.itemsize)
+        array, kind, _offset = place_of(table.record, name)
+        return ColumnType(numba.from_dtype(kind), ARRAYS[array].itemsize)
 
 
-@lower_getattr_generic(MemoryType)
-def _load_member(_context: Any, builder: Any, _typ: Any, value: Any, name: str) -> Any:
+def _address(builder: Any, memory: Any, array: str) -> Any:
     """The address of an array, from the table of addresses. The table never changes while compiled code runs."""
-    addresses = builder.bitcast(value, _POINTER.as_pointer())
-    position = ir.Constant(ir.IntType(64), t.Memory._fields.index(name))
-    load = builder.load(builder.gep(addresses, [position]))
+    addresses = builder.bitcast(memory, _POINTER.as_pointer())
+    load = builder.load(builder.gep(addresses, [ir.Constant(ir.IntType(64), _POSITION[array])]))
     load.set_metadata("invariant.load", builder.module.add_metadata([]))
     return load
 
 
+@lower_getattr_generic(MemoryType)
+def _load_member(_context: Any, builder: Any, _typ: Any, value: Any, name: str) -> Any:
+    return value if name in RECORDS else _address(builder, value, name)
+
+
 @lower_getattr_generic(TableType)
 def _field_of_table(_context: Any, builder: Any, table: Any, value: Any, name: str) -> Any:
-    offset = table.records.fields[name][1]
-    return builder.gep(value, [ir.Constant(ir.IntType(64), offset)])
+    array, _kind, offset = place_of(table.record, name)
+    return builder.gep(_address(builder, value, array), [ir.Constant(ir.IntType(64), offset)])
 
 
 @infer_global(operator.getitem)
@@ -155,13 +139,33 @@ def _write_column(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
+FETCH_AHEAD = not numba.config.DISABLE_JIT  # compiled code asks for what it will need soon (`prefetch`)
+
 if numba.config.DISABLE_JIT:
 
     def as_memory(memory: t.Memory) -> t.Memory:
         """The memory as it is."""
         return memory
 
+    def prefetch(_column: Any, _index: int) -> None:
+        """Nothing, without the compiler."""
+
 else:
+
+    @intrinsic
+    def prefetch(_typing: Any, column: Any, index: Any) -> Any:
+        """Let the processor fetch ``column[index]``, which will be needed soon; any index will do, nothing is read."""
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            place = context.cast(builder, args[1], sig.args[1], types.int64)
+            pointer = builder.bitcast(_element(context, builder, sig.args[0], args[0], place), _POINTER)
+            word = ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [_POINTER, word, word, word])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            builder.call(function, [pointer, word(0), word(3), word(1)])
+            return context.get_dummy_value()
+
+        return signature(types.none, column, index), generate
 
     @intrinsic
     def as_memory(_typing: Any, addresses: Any) -> Any:

@@ -6,8 +6,8 @@ decided or provided by others, and says why it stopped.
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import door
-from ksmlab_core.mm._memory import as_memory
+from ksmlab_core.mm._jit import door, jit
+from ksmlab_core.mm._memory import FETCH_AHEAD, as_memory, prefetch
 from ksmlab_core.mm.fork import copy_pte_range
 from ksmlab_core.mm.ksm import (
     SCAN_NO_ITEM,
@@ -75,6 +75,7 @@ from ksmlab_core.mm.vmscan import evict, shrink_active_list, shrink_inactive_lis
 READ = -1  # contents of an access: a read ...
 TOUCH = -2  # ... or a write of the value that is already there; numbers from 0 up are writes of that content
 
+AHEAD = 8  # accesses
 ACCESS_DONE = 0  # all accesses carried out
 ACCESS_UNTIL = 1  # simulated time has come
 ACCESS_LOW = 2  # too few free frames for the next fault
@@ -82,6 +83,17 @@ ACCESS_SWAPIN = 3  # the next access is a swap-in that a policy must decide
 ACCESS_OOM = 4  # the fault found no frame
 ACCESS_SIGBUS = 5  # the page could not be read from swap
 ACCESS_WAKE_KSWAPD = 6  # free frames have fallen below the low watermark
+
+
+@jit
+def _fetch_access_ahead(m, soon, later):
+    """Let the processor fetch what accesses to these ptes will need: ptes first, then the slots that they name."""
+    prefetch(m.pte_flags, later)
+    prefetch(m.pte_target, later)
+    prefetch(m.pte.vma, later)
+    soon = max(soon, 0)
+    swapped = (m.pte_flags[soon] & PTE_SWAP) != 0
+    prefetch(m.slot.refs, m.pte_target[soon] * swapped)
 
 
 @door
@@ -112,6 +124,8 @@ def access(
         if now >= until_ns:
             reason = ACCESS_UNTIL
             break
+        if FETCH_AHEAD and i + 2 * AHEAD < n:
+            _fetch_access_ahead(m, ptes[i + AHEAD], ptes[i + 2 * AHEAD])
         p = ptes[i]
         if p < 0:
             i += 1

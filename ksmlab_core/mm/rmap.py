@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._memory import prefetch
 from ksmlab_core.mm.lru import (
     add_page_to_unevictable_list,
     isolate_lru_page,
@@ -106,6 +107,20 @@ def vma_pte(m, page, vma):
     if offset < 0 or offset >= m.vma.vm_end[vma] - m.vma.vm_start[vma]:
         return NONE
     return m.vma.pte_base[vma] + offset
+
+
+@jit
+def fetch_mapping_ahead(m, page):
+    """Let the processor fetch the pte and the slot of a page that reclaim will come to soon."""
+    f = m.frame
+    if f.pg[page] & PAGE_MAPPING_FLAGS == PAGE_MAPPING_ANON:
+        vma = m.anon.first[f.mapping[page]]
+        if vma != NONE:
+            p = m.vma.pte_base[vma] + f.index[page] - m.vma.vm_pgoff[vma]
+            prefetch(m.pte_flags, p)
+            prefetch(m.pte_target, p)
+            prefetch(m.pte.vma, p)
+    prefetch(m.slot.refs, f.private[page])
 
 
 @jit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._memory import prefetch
 from ksmlab_core.mm.mm_types import (
     COST_COMPARE,
     FAIL_RMAP_ITEM,
@@ -59,6 +60,8 @@ def stable_tree_search(m, content):
     """The node of a KSM page of this content, or NONE (R-STAB-1)."""
     node = m.sc[ROOT_STABLE]
     while node != NONE:
+        prefetch(m.node.kpage, m.node.rb_left[node])
+        prefetch(m.node.kpage, m.node.rb_right[node])
         order = compare(m, content, m.node.kpage[node])
         if order == 0:
             return node

@@ -8,15 +8,16 @@ import numba
 import numpy as np
 
 from ksmlab_core.mm import mm_types as t
+from ksmlab_core.mm.layout import ARRAYS, RECORDS, parts_of
 
 Array = np.ndarray[Any, Any]
+SCRATCH_TAIL = 64  # entries of scratch behind those for every frame: pages or places that one step works on
 _INITIAL = {"vma": 64, "mm": 64, "anon": 64, "pte": 1024, "item": 256, "node": 64}
 
 
-def _link(records: Array, field: str, first: int) -> None:
+def _link(links: Array, first: int) -> None:
     """Chain the records from `first` on into a free list by one of their fields."""
-    links = records[field]
-    links[first:] = np.arange(first + 1, len(records) + 1)
+    links[first:] = np.arange(first + 1, len(links) + 1)
     links[-1] = t.NONE
 
 
@@ -32,68 +33,73 @@ class State:
     doors: tuple[Any, ...]
 
     def __init__(self, frames: int, slots: int) -> None:
-        self.arrays: dict[str, Array] = {
-            "pte_flags": np.zeros(_INITIAL["pte"], np.uint8),
-            "pte_target": np.full(_INITIAL["pte"], t.NONE, np.int32),
-            "pte": np.zeros(_INITIAL["pte"], t.PTE),
-            "frame": np.zeros(frames + 1, t.FRAME),
-            "last_access": np.zeros(frames + 1, np.int64),
-            "item": np.zeros(_INITIAL["item"], t.ITEM),
-            "node": np.zeros(_INITIAL["node"], t.NODE),
-            "slot": np.zeros(slots + 1, t.SLOT),
-            "mm": np.zeros(_INITIAL["mm"], t.MM),
-            "vma": np.zeros(_INITIAL["vma"], t.VMA),
-            "anon": np.zeros(_INITIAL["anon"], t.ANON_VMA),
-            "sc": np.zeros(t.NR_SCALARS, np.int64),
-            "scratch": np.zeros(frames + 1 + t.SWAP_CLUSTER_MAX, np.int32),
-            "queue": np.zeros(max(1024, frames // 16), np.int32),
+        sizes = {
+            "frame": frames + 1,
+            "last_access": frames + 1,
+            "slot": slots + 1,
+            "sc": t.NR_SCALARS,
+            "scratch": frames + 1 + SCRATCH_TAIL,
+            "queue": max(1024, frames // 16),
+            "pte_flags": _INITIAL["pte"],
+            "pte_target": _INITIAL["pte"],
+            **_INITIAL,
         }
+        self.arrays: dict[str, Array] = {
+            name: np.zeros(sizes[name.partition(".")[0]], kind) for name, kind in ARRAYS.items()
+        }
+        self._publish()
         self._prepare()
         self._publish()
 
     def _prepare(self) -> None:
-        a, sc = self.arrays, self.arrays["sc"]
-        a["pte"]["vma"] = t.NONE
-        a["pte"]["rmap_item"] = t.NONE
-        frame = a["frame"]
-        _link(frame, "lru_next", 1)
-        frame["mapping"] = t.NONE
-        frame["private"] = t.NONE
-        frame["refcount"][t.ZERO_PAGE] = 1
-        frame["pg"][t.ZERO_PAGE] = t.PG_UPTODATE
-        sc[t.NR_FRAMES] = sc[t.NR_FREE] = len(frame) - 1
+        m, sc = self.m, self.arrays["sc"]
+        m.pte_target[:] = t.NONE
+        m.pte.vma[:] = t.NONE
+        m.pte.rmap_item[:] = t.NONE
+        frame = m.frame
+        _link(frame.lru_next, 1)
+        frame.mapping[:] = t.NONE
+        frame.private[:] = t.NONE
+        frame.refcount[t.ZERO_PAGE] = 1
+        frame.pg[t.ZERO_PAGE] = t.PG_UPTODATE
+        sc[t.NR_FRAMES] = sc[t.NR_FREE] = len(frame.pg) - 1
         sc[t.FREE_FRAME] = 1
-        sc[t.QUEUE_SIZE] = len(a["queue"])
-        sc[t.SCRATCH_SIZE] = len(a["scratch"])
-        a["slot"]["frame"] = t.NONE
-        a["slot"]["content"] = t.SLOT_NEVER_WRITTEN
-        a["vma"]["mm"] = t.NONE
-        a["node"]["kpage"] = t.NONE
-        a["item"]["mm"] = t.NONE
-        for records, field, head, count in (
-            ("item", "rmap_next", t.FREE_ITEM, t.NR_FREE_ITEMS),
-            ("node", "hlist", t.FREE_NODE, t.NR_FREE_NODES),
+        sc[t.QUEUE_SIZE] = len(m.queue)
+        sc[t.SCRATCH_SIZE] = len(m.scratch)
+        m.slot.frame[:] = t.NONE
+        m.slot.content[:] = t.SLOT_NEVER_WRITTEN
+        m.vma.mm[:] = t.NONE
+        m.node.kpage[:] = t.NONE
+        m.item.mm[:] = t.NONE
+        for links, head, count in (
+            (m.item.rmap_next, t.FREE_ITEM, t.NR_FREE_ITEMS),
+            (m.node.hlist, t.FREE_NODE, t.NR_FREE_NODES),
         ):
-            _link(a[records], field, 0)
-            sc[head], sc[count] = 0, len(a[records])
+            _link(links, 0)
+            sc[head], sc[count] = 0, len(links)
         for scalar in (t.ROOT_STABLE, t.ROOT_UNSTABLE, t.SCAN_PREV, t.DECIDED_PTE):
             sc[scalar] = t.NONE
         sc[t.LRU_HEAD : t.LRU_HEAD + t.NR_LRU] = t.NONE
         sc[t.LRU_TAIL : t.LRU_TAIL + t.NR_LRU] = t.NONE
-        sc[t.NR_ANON_VMAS_FREE] = len(a["anon"])
-        mm = a["mm"]
+        sc[t.NR_ANON_VMAS_FREE] = len(self.arrays["anon"])
+        mm = self.arrays["mm"]
         for field in ("mmap", "rmap_list", "slot_next", "slot_prev", "list_next", "list_prev"):
             mm[field] = t.NONE
         for field in ("slot_next", "slot_prev", "list_next", "list_prev"):
             mm[field][t.MM_HEAD] = t.MM_HEAD
 
+    def _member(self, name: str) -> Any:
+        """One member of `Memory`: a column, or an object with the fields of a record from all its parts."""
+        if name not in RECORDS:
+            return self.arrays[name]
+        columns = t.Columns(self.arrays[name])
+        for part in parts_of(name)[1:]:
+            vars(columns).update(vars(t.Columns(self.arrays[part])))
+        return columns
+
     def _publish(self) -> None:
-        values = [
-            t.Columns(array) if name in t.RECORDS else array
-            for name, array in ((name, self.arrays[name]) for name in t.Memory._fields)
-        ]
-        self.m = t.Memory(*values)
-        self.addresses = np.array([self.arrays[name].ctypes.data for name in t.Memory._fields], np.int64)
+        self.m = t.Memory(*(self._member(name) for name in t.Memory._fields))
+        self.addresses = np.array([array.ctypes.data for array in self.arrays.values()], np.int64)
         self.doors = (self.m,) if numba.config.DISABLE_JIT else (self.addresses,)
 
     def _extend(self, name: str, size: int) -> int:
@@ -123,15 +129,18 @@ class State:
         missing = more - int(sc[count])
         if missing <= 0:
             return
-        first = self._extend(name, len(self.arrays[name]) + missing)
-        records = self.arrays[name]
-        records[mark][first:] = t.NONE
-        _link(records, field, first)
-        # New records go in front: their chain ends where the old free list begins.
-        records[field][-1] = sc[head]
-        sc[head] = first
-        sc[count] += len(records) - first
+        size = len(self.arrays[name]) + missing
+        for part in parts_of(name):
+            first = self._extend(part, size)
         self._publish()
+        records = getattr(self.m, name)
+        getattr(records, mark)[first:] = t.NONE
+        links = getattr(records, field)
+        _link(links, first)
+        # New records go in front: their chain ends where the old free list begins.
+        links[-1] = sc[head]
+        sc[head] = first
+        sc[count] += len(links) - first
 
     def reserve_items(self, more: int) -> None:
         """Let at least `more` rmap_items be free."""

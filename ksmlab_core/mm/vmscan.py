@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._memory import FETCH_AHEAD, prefetch
 from ksmlab_core.mm.lru import isolate_lru_page, lru_add_drain, page_evictable, putback_lru_page
 from ksmlab_core.mm.mm_types import (
     COST_RECLAIM_PAGE,
@@ -49,6 +50,7 @@ from ksmlab_core.mm.rmap import (
     SWAP_MLOCK,
     TTU_IGNORE_ACCESS,
     TTU_UNMAP,
+    fetch_mapping_ahead,
     page_referenced,
     try_to_unmap,
 )
@@ -86,13 +88,41 @@ def _put_on_list(m, page, lru):
 
 
 @jit
+def _fetch_tail_ahead(m, page, n):
+    """Let the processor fetch what a visit to `page` and the n-1 pages in front of it on its list will need.
+
+    A list can only be walked one miss after the other, so the walk runs ahead of the work; the page it came to.
+    """
+    while n > 0 and page != NONE:
+        fetch_mapping_ahead(m, page)
+        page = m.frame.lru_prev[page]
+        n -= 1
+    return page
+
+
+@jit
+def _fetch_next(m, page):
+    """The page in front of `page` on its list, being fetched; a hint, so a page that has left its list will do."""
+    if page == NONE:
+        return page
+    page = m.frame.lru_prev[page]
+    prefetch(m.frame.refcount, page)
+    return page
+
+
+@jit
 def shrink_active_list(m, nr_pages):
     """Move up to `nr_pages` from the active tail to the inactive head, used or not (R-RECL-3)."""
     lru_add_drain(m)
     n = min(nr_pages, m.sc[LRU_COUNT + LRU_ACTIVE_ANON])
     m.sc[PGREFILL] += n
     m.sc[RECENT_SCANNED] += n
+    ahead = NONE
+    if FETCH_AHEAD:
+        ahead = _fetch_tail_ahead(m, m.sc[LRU_TAIL + LRU_ACTIVE_ANON], min(n, SWAP_CLUSTER_MAX))
     for _ in range(n):
+        if FETCH_AHEAD:
+            ahead = _fetch_next(m, ahead)
         page = m.sc[LRU_TAIL + LRU_ACTIVE_ANON]
         isolate_lru_page(m, page)
         m.sc[TICK] += m.sc[COST_RECLAIM_PAGE]
@@ -238,6 +268,8 @@ def _isolate_inactive(m):
         m.frame.pg[page] &= ~PG_LRU
         m.scratch[base + n] = page
         n += 1
+        if FETCH_AHEAD:
+            fetch_mapping_ahead(m, page)
     return n
 
 
@@ -258,7 +290,10 @@ def shrink_inactive_list(m, max_scan):
         scanned += n
         m.sc[RECENT_SCANNED] += n
         m.sc[PGSCAN_DIRECT] += n
+        ahead = m.sc[LRU_TAIL + LRU_INACTIVE_ANON]
         for i in range(n):
+            if FETCH_AHEAD:
+                ahead = _fetch_next(m, ahead)
             page = m.scratch[base + i]
             outcome = shrink_page(m, page, False)
             if outcome == PAGE_FREED:
@@ -337,6 +372,20 @@ def try_to_free_pages(m, target):
 # A policy's choice of pages
 
 
+_AHEAD = 8  # victims; their frames are fetched twice as far ahead
+
+
+@jit
+def _fetch_victim_ahead(m, pages, i):
+    """Let the processor fetch what the victims behind number `i` will need."""
+    if i + 2 * _AHEAD < pages.size:
+        page = pages[i + 2 * _AHEAD]
+        prefetch(m.frame.pg, page)
+        prefetch(m.frame.lru_next, page)
+    if i + _AHEAD < pages.size:
+        fetch_mapping_ahead(m, pages[i + _AHEAD])
+
+
 @jit
 def evict(m, pages, outcomes):
     """Take the frames that a policy chose away from their users, write them and free them; what became of each.
@@ -345,9 +394,13 @@ def evict(m, pages, outcomes):
     the inactive list (or where their flags put them).
     """
     lru_add_drain(m)
+    for i in range(min(_AHEAD, pages.size)):
+        fetch_mapping_ahead(m, pages[i])
     for visit in range(2):
         for i in range(pages.size):
             page = pages[i]
+            if FETCH_AHEAD and visit == 0:
+                _fetch_victim_ahead(m, pages, i)
             if visit == 1 and outcomes[i] != PAGE_WRITTEN:
                 continue
             if m.frame.refcount[page] == 0 or not isolate_lru_page(m, page):

@@ -21,7 +21,7 @@ import time
 import traceback
 import unittest.mock
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -58,6 +58,10 @@ REFUSALS: Final = re.compile(
     r"|these pages were not pinned by one `pin` step of the same pages"
 )
 """Why a step of a random script may be refused."""
+RISING: Final = re.compile(
+    r"vm\.(?!nr_)|time\.|policy\.|ksm\.(merges|pages_scanned|compares|checksums|forked|failed|orph)"
+)
+"""Metrics that count events or time: they never fall."""
 
 
 @dataclass
@@ -180,6 +184,7 @@ class _Run:
         self.script = Script(engine, case.steps, f"case-{case.number}", Expectations(""), self._sample)
         self.outcome = Outcome()
         self._digest = hashlib.blake2b(digest_size=12)
+        self._before: Mapping[str, int] = {}
 
     def _sample(self, _label: str, pages: bool) -> None:
         if pages:
@@ -195,7 +200,18 @@ class _Run:
                 raise
             self.outcome.refused.append((step.line, step.kind, refusal.reason))
             self.engine.watch.after_step(f"step {step.kind!r} of line {step.line}, which was refused")
-        self._digest.update(json.dumps(self.engine.metrics(), sort_keys=True).encode())
+        metrics = self.engine.metrics()
+        self._check(metrics, step)
+        self._digest.update(json.dumps(metrics, sort_keys=True).encode())
+
+    def _check(self, metrics: Mapping[str, int], step: Step) -> None:
+        """No metric is negative, no event is taken back, and time does not run backwards."""
+        for name, value in metrics.items():
+            least = self._before.get(name, 0) if RISING.match(name) else 0
+            assert value >= least, (
+                f"{name} is {value} after {step.kind!r} of line {step.line}, at least {least} expected"
+            )
+        self._before = metrics
 
     def ended(self) -> Outcome:
         outcome = self.outcome

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,6 +138,11 @@ class Running:
 
     child: subprocess.Popen[str]
 
+    def ended(self) -> Outcome:
+        """What it said when it had come to its end."""
+        out, err = self.child.communicate(timeout=60)
+        return Outcome(self.child.returncode, out, err)
+
     def interrupted(self) -> Outcome:
         """Ctrl-C: SIGINT to the whole group; what it said then."""
         os.killpg(self.child.pid, signal.SIGINT)
@@ -150,11 +155,12 @@ def start(here: Path) -> Iterator[Callable[..., Running]]:
     """Starts a command; what still runs at the end of the test is ended."""
     children: list[subprocess.Popen[str]] = []
 
-    def begin(*words: str, env: Mapping[str, str] = {}) -> Running:
+    def begin(*words: str, before: Callable[[], None] | None = None) -> Running:
         child = subprocess.Popen(
             [sys.executable, "-m", "ksmlab_core.cli", *words],
             cwd=here,
-            env={**os.environ, "NUMBA_DISABLE_JIT": "1", **env},
+            env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+            preexec_fn=before,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

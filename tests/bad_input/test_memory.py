@@ -122,17 +122,17 @@ def test_areas_that_cannot_be_simulated_are_refused(run, finished):
     finished.is_whole()
 
 
-@pytest.mark.parametrize(
-    ("workload", "pages"),
-    [("zipf, processes: 1", 2**30), ("zipf, processes: 100", 2**26), ("clones, machines: 1024", 2**24)],
-)
-def test_generated_areas_that_cannot_be_simulated_fail_their_run(ksmlab, write, finished, workload, pages):
+@pytest.mark.parametrize("workload", ["zipf, processes: 1", "clones, machines: 1"])
+def test_generated_areas_that_cannot_be_simulated_fail_their_run(ksmlab, write, finished, monkeypatch, workload):
     """They are counted as they are mapped, before any of the memory is taken."""
-    text = GENERATED.replace("zipf, processes: 2, pages: 64, accesses: 4000", f"{workload}, pages: {pages}")
+    monkeypatch.setattr("ksmlab_core.workload.protocol._physical_memory", lambda: 16 << 30)
+    text = GENERATED.replace("zipf, processes: 2, pages: 64, accesses: 4000", f"{workload}, pages: {2**30}")
     outcome = ksmlab("run", write("small.yaml", text))
     name = workload.partition(",")[0]
-    outcome.failed(f"small.yaml: run s0 failed: policy {name!r} (workload): it has ")
-    assert " pages mapped, more than this computer can simulate (" in outcome.err
+    outcome.failed(
+        f"small.yaml: run s0 failed: policy {name!r} (workload): it has 1073741824 pages mapped, "
+        "more than this computer can simulate (134217728)"
+    )
     finished.is_whole()
 
 

@@ -129,7 +129,7 @@ def test_young_ptes_of_all_listed_sharers_count_and_are_cleared(rig: Any, young:
 
 
 def test_items_that_do_not_map_the_page_do_not_end_the_walk_early(rig: Any) -> None:
-    """R-REF-3: only a pte actually found lowers the count that began at mapcount: the sharers behind are still asked."""
+    """R-REF-3: only a pte that is found lowers the count begun at mapcount: sharers behind are still asked."""
     areas = rig.merged(3)
     newest = max(areas, key=lambda area: rig.node_items(areas[0].node())[0] == area.item())
     others = [area for area in areas if area is not newest]
@@ -200,7 +200,7 @@ def test_fallback_vma_gives_the_same_result(rig: Any, fails: int) -> None:
 
 
 def test_unscanned_child_is_not_asked(rig: Any) -> None:
-    """R-REF-5, R-FORK-2: a mapping without an item: its young bit neither counts nor is cleared, until ksmd has passed."""
+    """R-REF-5, R-FORK-2: no item, so its young bit neither counts nor is cleared until ksmd has passed."""
     a, _b = rig.merged()
     child = a.forked()
     rig.make_all_old()

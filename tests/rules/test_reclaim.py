@@ -273,7 +273,7 @@ def test_row_5_referenced_page_is_activated_without_a_slot(rig: Any, how: str) -
 
 
 def test_row_5_does_not_save_a_page_of_a_locked_area(rig: Any) -> None:
-    """R-RECL-4 #5, #10: VM_LOCKED seen: used or not, it is not activated, but unmapped, which finds the lock and culls."""
+    """R-RECL-4 #5, #10: VM_LOCKED seen: used or not, it is not activated; unmapping finds the lock and culls."""
     area = inactive_old(rig, 1)
     area.read()
     set_flag(rig, area.frame(), t.PG_REFERENCED)
@@ -421,7 +421,7 @@ def test_activation_keeps_a_slot_that_is_named(machine: Any) -> None:
 
 @pytest.mark.parametrize(("used", "full"), [(4, False), (5, True)])
 def test_swap_is_full_when_less_than_half_is_free(machine: Any, used: int, full: bool) -> None:
-    """R-RECL-4 (vm_swap_full): with 8 slots, exactly half free is not full, one less is: then a swap-in frees its slot."""
+    """R-RECL-4 (vm_swap_full): of 8 slots, half free is not full, one less is: then a swap-in frees its slot."""
     rig = machine(slots=8)
     area = inactive_old(rig, used)
     rig.shrink(), rig.shrink()

@@ -49,7 +49,7 @@ def test_copy_from_swap_rejoins_in_the_same_pass(rig: Any) -> None:
 
 
 def test_stable_item_of_a_page_that_is_ksm_no_longer_leaves_its_node(rig: Any) -> None:
-    """R-REMERGE-2: swapped out, back and written between two visits: sharing -1; a changed checksum makes it volatile."""
+    """R-REMERGE-2: swapped out, back and written between two visits: sharing -1, and volatile by its checksum."""
     a, b = rig.merged()
     rig.unmap_to_swap()
     a.write(9)

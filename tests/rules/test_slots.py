@@ -78,7 +78,7 @@ def test_with_few_free_slots_no_cluster_is_looked_for(rig: Any) -> None:
 def test_slot_of_a_page_that_no_longer_needs_it_is_reused_when_swap_is_full(
     machine: Any, size: int, contended: bool, taken: int
 ) -> None:
-    """vm_swap_full: the scan takes a slot that only the cache holds from its page, if it gets the page lock (R-FREE-1)."""
+    """vm_swap_full: the scan takes a slot that only the cache holds, if it gets the page lock (R-FREE-1)."""
     rig = machine(slots=size, swap_start=4)
     cached = evicted(rig, 1)
     assert cached.read() == [100]

@@ -268,7 +268,7 @@ def test_unmapped_cached_page_is_still_its_last_owners(rig: Any) -> None:
 
 
 def test_the_copy_is_a_new_private_page(rig: Any) -> None:
-    """R-SWAPIN-5: dirty, uptodate, swapbacked, queued for the active list, not in the swap cache; the old page stays."""
+    """R-SWAPIN-5: dirty, uptodate, swapbacked, queued for the active list, not cached; the old page stays."""
     a, b = pair_on_disk(rig)
     a.read()
     rig.process(20, 99).exit()  # so that free frames hold other bytes
@@ -320,7 +320,7 @@ def test_oom_replaces_major(rig: Any) -> None:
 
 
 def test_second_half_of_a_write_fault_fails(rig: Any) -> None:
-    """R-SWAPIN-9, R-SWAPIN-6: the page is mapped read-only, then its COW finds no frame: OOM alone, the mapping stays."""
+    """R-SWAPIN-9, R-SWAPIN-6: mapped read-only, then the COW finds no frame: OOM alone, the mapping stays."""
     a, b = pair_on_disk(rig)
     rig.fail("alloc_page", 2)
     assert fault(a, write=True) == OOM
@@ -332,7 +332,7 @@ def test_second_half_of_a_write_fault_fails(rig: Any) -> None:
 
 
 def test_nothing_is_charged_to_a_memory_cgroup(rig: Any) -> None:
-    """R-SWAPIN-7: copies and new KSM pages escape charging; this machine charges nobody, reclaim's group is no limit."""
+    """R-SWAPIN-7: copies and new KSM pages escape charging: here nobody is charged, a group is no limit."""
     a, b = pair_on_disk(rig)
     rig.limit_to_memcg([a.mm])
     assert fault(a) == MAJOR
@@ -456,7 +456,7 @@ def test_write_where_writing_is_forbidden_stays_read_only(rig: Any) -> None:
 
 @pytest.mark.parametrize("why", ["nothing", "swap full", "locked area", "mlocked page"])
 def test_slot_is_freed_early_only_for_a_reason(machine: Any, why: str) -> None:
-    """R-SWAPIN-9: after swap_free: vm_swap_full, VM_LOCKED or an mlocked page free the slot; otherwise it stays cached."""
+    """R-SWAPIN-9: vm_swap_full, VM_LOCKED or an mlocked page free the slot at once; else it stays cached."""
     rig = machine(slots=1 if why == "swap full" else 64)
     area = rig.process(1, 5)
     rig.unmap_to_swap()

@@ -169,7 +169,7 @@ def test_remerge_of_the_cached_ksm_page_itself(rig: Any) -> None:
 
 
 def test_remerge_with_the_item_on_that_node_already(rig: Any) -> None:
-    """REMERGE: a wrote the same bytes (ordinary page, stale item on the node) and was evicted: back on the node once."""
+    """REMERGE: a wrote the same bytes (its item stays on the node) and was evicted: listed once, as before."""
     a, b = rig.merged()
     a.touch()
     evict(rig, a)

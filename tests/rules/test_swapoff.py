@@ -187,7 +187,7 @@ def test_fork_relatives_share_one_page(rig: Any) -> None:
 
 
 def test_dirty_cached_page_is_written_before_others_need_it(rig: Any) -> None:
-    """R-OFF-4: references remain and the cached page is dirty: it is written to its slot, so that they read its bytes."""
+    """R-OFF-4: references remain and the cached page is dirty: written to its slot, where they read it."""
     area = rig.process(2, 7)
     rig.scan_passes(2)
     rig.unmap_to_swap()

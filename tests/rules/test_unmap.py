@@ -45,7 +45,7 @@ def try_to_unmap(rig: Any, frame: int, flags: int = UNMAP) -> int:
 
 
 def newest_first(areas: list[Any]) -> list[Any]:
-    """Sharers of one KSM page, the one that ksmd merged last first: it visits processes in the order of their making."""
+    """Sharers of one KSM page, the one merged last first: ksmd visits processes in the order of their making."""
     return areas[::-1]
 
 
@@ -224,7 +224,7 @@ def test_ignoring_access_unmaps_a_young_pte(rig: Any) -> None:
 
 
 def test_dirty_pte_makes_the_page_dirty(rig: Any) -> None:
-    """R-TTU-4: a page clean in the swap cache, written through a pte since: the write moves to the page, and to disk."""
+    """R-TTU-4: clean in the swap cache, written through a pte since: the write moves to the page, and to disk."""
     area = rig.process(1, 5).make_old()
     rig.deactivate(), rig.shrink(), rig.shrink()
     area.read()
