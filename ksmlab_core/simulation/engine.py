@@ -285,7 +285,7 @@ class Engine:
         return OutOfMemory()
 
     def _is_short_of_frames(self) -> bool:
-        """Are there fewer free frames than one fault may need? If not, an allocation failed because a script said so."""
+        """Fewer free frames than one fault may need? If not, an allocation failed because a script said so."""
         return bool(self.machine.sc[t.NR_FREE] < self.machine.sc[t.NR_RESERVE])
 
     def _access_without_reserve(self, ptes: Any, contents: Any, i: int) -> None:
