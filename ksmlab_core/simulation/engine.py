@@ -24,7 +24,7 @@ from ksmlab_core.simulation.watch import Watch
 from ksmlab_core.simulation.world import World
 
 OnEvent = Callable[..., None]
-_MIN_NAP_NS = 1_000_000  # ksmd never spins: a batch that did nothing is followed by at least this
+_MIN_NAP_NS = 1_000_000  # ksmd never spins: two batches that took no time are followed by at least this
 _MOST_IDLE_BATCHES = 3  # batches without a page, one after the other, after which a waiting script gives ksmd up
 _KSWAPD_BACKOFF_NS = 100_000_000  # after kswapd got nowhere it is left alone for this long
 
@@ -64,6 +64,7 @@ class Engine:
         self._every = every_ns
         self._next_sample = FOREVER if every_ns is None else warmup_ns
         self._ksmd_at = FOREVER
+        self._ksmd_idle = False  # its last batch took no time
         self._kswapd_retry = FOREVER
         self._in_time = True  # ksmd and sampling go on; off while a script's step stands outside of time
         self._reclaim = None if is_compiled(policies["reclaim"]) else Reclaimer(machine, policies["reclaim"])
@@ -135,7 +136,9 @@ class Engine:
         before = int(machine.sc[t.SCAN_SEQNR])
         self._scan_some(machine.knobs["pages_to_scan"], one_pass=True)
         spent = self._account(t.TIME_KSMD)
-        nap = max(machine.knobs["sleep_millisecs"] * 1_000_000, 0 if spent else _MIN_NAP_NS)
+        # One batch without work may be the end of a pass, the next of them says that there is nothing to do.
+        idle, self._ksmd_idle = self._ksmd_idle and not spent, not spent
+        nap = max(machine.knobs["sleep_millisecs"] * 1_000_000, _MIN_NAP_NS if idle else 0)
         self._ksmd_at = self.now + spent + nap
         if int(machine.sc[t.SCAN_SEQNR]) != before:
             self.on_event("pass ended", ns=self.now, **machine.ksm_counters())
@@ -319,10 +322,13 @@ class Engine:
         return read_metrics(self.machine, self.world, self.policies.items())
 
     def periodic_sample(self) -> None:
-        """Add a row to the time series and set the next one."""
+        """Add a row to the time series and set the next one; a row of the same time is replaced by what is true now."""
         assert self._every is not None
+        if self.series and self.series[-1]["time.elapsed"] == self.now:
+            self.series.pop()
         self.series.append(self.metrics())
-        self._next_sample = max(self._next_sample, self.now - self._every + 1) + self._every
+        # The first of the times warmup, warmup + every, ... that is still to come.
+        self._next_sample += ((self.now - self._next_sample) // self._every + 1) * self._every
         self.watch.at_sample()
 
     def columns(self) -> dict[str, Any]:
