@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
+import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -136,10 +137,18 @@ def _alone(task: Task, spool: str) -> RunResult:
 
 
 def _end_of(workers: list[BaseProcess]) -> str:
-    """How a worker ended, in words."""
-    for worker in workers:
-        worker.join(5)
-    codes = [worker.exitcode for worker in workers if worker.exitcode is not None]
+    """How a worker ended, in words.
+
+    The pool's own thread waits for the worker too. When it is the first to reap it, a `join` here returns before that
+    thread has written the exit code down, so the code is asked for until it is there.
+    """
+    until = time.monotonic() + 5
+    codes: list[int] = []
+    while not codes and time.monotonic() < until:
+        for worker in workers:
+            worker.join(0.1)
+        codes = [worker.exitcode for worker in workers if worker.exitcode is not None]
+        time.sleep(0 if codes else 0.01)
     if not codes:
         return "died"
     if codes[0] < 0:
