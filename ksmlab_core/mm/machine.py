@@ -255,13 +255,22 @@ class Machine(AddressSpaces):
 
     def ksmd(self, budget: int, order: Int32 | None = None, stop_when_low: bool = True) -> tuple[int, int, int]:
         """Let ksmd look at up to `budget` pages; (looked at, entries of `order` used, reason)."""
-        mergeable = min(budget, self.nr_ptes)
-        self.state.reserve_items(mergeable + 1)
-        self.state.reserve_nodes(mergeable // 2 + 1)
         self._reserve_anon_vmas()
         ptes = order if order is not None else np.empty(0, np.int32)
-        result = doors.ksmd(*self.state.doors, budget, ptes, order is not None, stop_when_low)
-        return int(result[0]), int(result[1]), int(result[2])
+        done = used = 0
+        while True:
+            left = (budget - done, ptes[used:], order is not None, stop_when_low)
+            n, taken, reason = (int(number) for number in doors.ksmd(*self.state.doors, *left))
+            done, used = done + n, used + taken
+            if reason != doors.KSMD_NO_RECORD:
+                return done, used, reason
+            self._reserve_records(budget - done)
+
+    def _reserve_records(self, pages: int) -> None:
+        """Room for the rmap_items that `pages` more pages may need, and for some stable nodes."""
+        without_item = int(np.count_nonzero(self.state.m.pte.rmap_item[: self.nr_ptes] == t.NONE))
+        self.state.reserve_items(min(pages, without_item) + 1)  # the last one is never taken
+        self.state.reserve_nodes(max(64, self.state.m.node.kpage.size // 8) if self.sc[t.NR_FREE_NODES] == 0 else 1)
 
     def scan_pages(self, pages: int) -> int:
         """Let ksmd look at exactly `pages` pages, over the ends of passes; fewer only if nothing is registered."""

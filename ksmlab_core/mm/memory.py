@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm.lru import add_page_to_unevictable_list, lru_cache_add_lru, page_evictable_in
 from ksmlab_core.mm.mlock import clear_page_mlock
 from ksmlab_core.mm.mm_types import (
@@ -87,14 +87,14 @@ SWAPIN_SHARE = 3
 SWAPIN_DEFER = 4
 
 
-@jit
+@inlined
 def install_pte(m, p, page, flags):
     """A present pte, born young where the architecture does that (R-OBJ-8)."""
     m.pte_flags[p] = PTE_PRESENT | flags | (PTE_YOUNG if m.sc[SW_BORN_YOUNG] else 0)
     m.pte_target[p] = page
 
 
-@jit
+@inlined
 def _mkwrite(m, p):
     """PTE_WRITE if the area may be written at all."""
     return PTE_WRITE if m.vma.vm_flags[m.pte.vma[p]] & VM_WRITE else 0
@@ -158,7 +158,7 @@ def do_wp_page(m, p):
 # Swap-in
 
 
-@jit
+@inlined
 def swapin_needs_copy(m, page, p):
     """The seed's copy test, exact: another anon_vma or another place in it (R-SWAPIN-3)."""
     av = page_anon_vma(m, page)
@@ -184,7 +184,7 @@ def _ksm_does_need_to_copy(m, page, p):
     return new
 
 
-@jit
+@inlined
 def _take_decision(m, p):
     """The policy's answer for this pte, used once; SWAPIN_KERNEL where none was given."""
     if m.sc[DECIDED_PTE] != p:

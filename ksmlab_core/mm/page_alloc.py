@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm.mm_types import (
     COST_ZERO_FILL,
     FAIL_ALLOC_PAGE,
@@ -30,7 +30,7 @@ from ksmlab_core.mm.mm_types import (
 )
 
 
-@jit
+@inlined
 def fail_now(m, counter):
     """Count down to a failure that was asked for; True when this attempt is the one that fails."""
     left = m.sc[counter]
@@ -40,17 +40,17 @@ def fail_now(m, counter):
     return left == 1
 
 
-@jit
+@inlined
 def page_anon(m, page):
     return (m.frame.pg[page] & PAGE_MAPPING_ANON) != 0
 
 
-@jit
+@inlined
 def page_ksm(m, page):
     return (m.frame.pg[page] & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_FLAGS
 
 
-@jit
+@inlined
 def page_anon_vma(m, page):
     """The anon_vma of an ordinary anon page; NONE for KSM pages and pages never mapped (R-OBJ-9)."""
     if (m.frame.pg[page] & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_ANON:
@@ -58,7 +58,7 @@ def page_anon_vma(m, page):
     return NONE
 
 
-@jit
+@inlined
 def page_stable_node(m, page):
     """The stable node of a KSM page; NONE for orphans and for pages that are not KSM."""
     if (m.frame.pg[page] & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_FLAGS:
@@ -66,7 +66,7 @@ def page_stable_node(m, page):
     return NONE
 
 
-@jit
+@inlined
 def alloc_page(m):
     """A frame with one reference, or NONE when none is free or a failure was asked for."""
     if fail_now(m, FAIL_ALLOC_PAGE) or m.sc[NR_FREE] == 0:
@@ -98,19 +98,19 @@ def alloc_zeroed_page(m):
     return page
 
 
-@jit
+@inlined
 def get_page(m, page):
     if page != ZERO_PAGE:
         m.frame.refcount[page] += 1
 
 
-@jit
+@inlined
 def trylock_page(m, page):
     """False while somebody else holds the page lock (the `lock` step of a script)."""
     return (m.frame.pg[page] & PG_LOCKED) == 0
 
 
-@jit
+@inlined
 def lru_of(m, page):
     """The LRU list that a page's flags put it on: unevictable, active or inactive."""
     pg = m.frame.pg[page]
@@ -119,7 +119,7 @@ def lru_of(m, page):
     return 1 if pg & PG_ACTIVE else 0
 
 
-@jit
+@inlined
 def add_page_to_lru_list(m, page, lru):
     """Put a page at the head of a list."""
     f = m.frame
@@ -134,7 +134,7 @@ def add_page_to_lru_list(m, page, lru):
     m.sc[LRU_COUNT + lru] += 1
 
 
-@jit
+@inlined
 def add_page_to_lru_tail(m, page, lru):
     f = m.frame
     tail = m.sc[LRU_TAIL + lru]
@@ -148,7 +148,7 @@ def add_page_to_lru_tail(m, page, lru):
     m.sc[LRU_COUNT + lru] += 1
 
 
-@jit
+@inlined
 def del_page_from_lru_list(m, page, lru):
     f = m.frame
     before = f.lru_prev[page]
@@ -164,7 +164,7 @@ def del_page_from_lru_list(m, page, lru):
     m.sc[LRU_COUNT + lru] -= 1
 
 
-@jit
+@inlined
 def put_page(m, page):
     """Drop one reference; the last one frees the page, off its LRU list and out of NR_MLOCK."""
     if page == ZERO_PAGE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm._memory import prefetch
 from ksmlab_core.mm.lru import (
     add_page_to_unevictable_list,
@@ -69,7 +69,7 @@ TTU_IGNORE_ACCESS = 1 << 9
 # Addresses
 
 
-@jit
+@inlined
 def find_vma(m, mm, address):
     """The first vma that ends above `address`; NONE if there is none. It may begin above it too."""
     vma = m.mm.mmap[mm]
@@ -78,7 +78,7 @@ def find_vma(m, mm, address):
     return vma
 
 
-@jit
+@inlined
 def pte_at(m, mm, address):
     """The pte of an address, or NONE where no vma is."""
     vma = find_vma(m, mm, address)
@@ -100,7 +100,7 @@ def linear_page_index(m, p):
     return m.vma.vm_pgoff[vma] + p - m.vma.pte_base[vma]
 
 
-@jit
+@inlined
 def vma_pte(m, page, vma):
     """The pte at which an ordinary anon page would be in this vma, or NONE when that is outside of it."""
     offset = m.frame.index[page] - m.vma.vm_pgoff[vma]
@@ -109,7 +109,7 @@ def vma_pte(m, page, vma):
     return m.vma.pte_base[vma] + offset
 
 
-@jit
+@inlined
 def fetch_mapping_ahead(m, page):
     """Let the processor fetch the pte and the slot of a page that reclaim will come to soon."""
     f = m.frame
@@ -123,7 +123,7 @@ def fetch_mapping_ahead(m, page):
     prefetch(m.slot.refs, f.private[page])
 
 
-@jit
+@inlined
 def page_check_address(m, page, p):
     """Does this pte map this page?"""
     return p != NONE and (m.pte_flags[p] & PTE_PRESENT) != 0 and m.pte_target[p] == page
@@ -201,14 +201,14 @@ def anon_vma_prepare(m, vma):
 # Adding and removing mappings
 
 
-@jit
+@inlined
 def _set_anon_rmap(m, page, p):
     m.frame.pg[page] = (m.frame.pg[page] & ~PAGE_MAPPING_FLAGS) | PAGE_MAPPING_ANON
     m.frame.mapping[page] = m.vma.anon_vma[m.pte.vma[p]]
     m.frame.index[page] = linear_page_index(m, p)
 
 
-@jit
+@inlined
 def page_add_anon_rmap(m, page, p):
     """One more pte maps the page; the first mapper of an ordinary page fixes where it belongs (R-RMAP-1)."""
     m.frame.mapcount[page] += 1
@@ -234,7 +234,7 @@ def page_add_new_anon_rmap(m, page, p):
         add_page_to_unevictable_list(m, page)
 
 
-@jit
+@inlined
 def page_remove_rmap(m, page):
     m.frame.mapcount[page] -= 1
     if m.frame.mapcount[page] == 0 and page_anon(m, page):
@@ -245,7 +245,7 @@ def page_remove_rmap(m, page):
 # Was it used?
 
 
-@jit
+@inlined
 def _in_reclaimed_memcg(m, mm):
     return m.sc[MEMCG_RECLAIM] == 0 or (m.mm.mm_flags[mm] & MMF_IN_MEMCG) != 0
 
@@ -257,7 +257,7 @@ def _use_fallback_vma(m):
         m.sc[FALLBACK_VMA_USED] += 1
 
 
-@jit
+@inlined
 def _clear_young(m, p):
     m.sc[TICK] += m.sc[COST_REFERENCED]
     young = (m.pte_flags[p] & PTE_YOUNG) != 0
@@ -286,7 +286,7 @@ def _page_referenced_ksm(m, page):
     return referenced
 
 
-@jit
+@inlined
 def _page_referenced_anon(m, page):
     """(young ptes, VM_LOCKED seen) over the vmas of the page's anon_vma."""
     mapcount = m.frame.mapcount[page]
@@ -307,7 +307,7 @@ def _page_referenced_anon(m, page):
     return referenced, locked
 
 
-@jit
+@inlined
 def page_referenced(m, page, is_locked):
     """(how often the page was used since last asked, VM_LOCKED seen); clears what it counts (R-REF-1, R-REF-2)."""
     referenced = 0
@@ -331,7 +331,7 @@ def page_referenced(m, page, is_locked):
 # Taking it away
 
 
-@jit
+@inlined
 def join_mmlist(m, mm, after):
     """Put a process that has swap ptes on the ring that swapoff walks."""
     if m.mm.list_next[mm] != NONE:
@@ -355,7 +355,7 @@ def mlock_vma_page(m, page):
         putback_lru_page(m, page)
 
 
-@jit
+@inlined
 def _try_to_unmap_one(m, page, p, vm_flags, flags):
     """Turn one pte of the page into a swap pte (R-TTU-4)."""
     if not page_check_address(m, page, p):
@@ -402,7 +402,7 @@ def _try_to_unmap_ksm(m, page, flags):
     return result
 
 
-@jit
+@inlined
 def _try_to_unmap_anon(m, page, flags):
     result = SWAP_AGAIN
     av = page_anon_vma(m, page)
@@ -417,7 +417,7 @@ def _try_to_unmap_anon(m, page, flags):
     return result
 
 
-@jit
+@inlined
 def try_to_unmap(m, page, flags):
     """Turn all ptes of a page into swap ptes, as far as the rules let it (R-TTU-1 to R-TTU-6)."""
     result = _try_to_unmap_ksm(m, page, flags) if page_ksm(m, page) else _try_to_unmap_anon(m, page, flags)

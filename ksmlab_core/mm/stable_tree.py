@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm._memory import prefetch
 from ksmlab_core.mm.mm_types import (
     COST_COMPARE,
@@ -37,7 +37,7 @@ from ksmlab_core.mm.rbtree import rb_erase, rb_link
 from ksmlab_core.mm.rmap import address_of, pte_at
 
 
-@jit
+@inlined
 def compare(m, content, page):
     """memcmp of a page's bytes with the given content: negative, 0 or positive."""
     m.sc[KSM_COMPARES] += 1
@@ -48,14 +48,14 @@ def compare(m, content, page):
     return 1 if content > other else 0
 
 
-@jit
+@inlined
 def set_page_stable_node(m, page, node):
     """Make a page a KSM page; without a node it is an orphan (R-OBJ-9)."""
     m.frame.pg[page] |= PAGE_MAPPING_FLAGS
     m.frame.mapping[page] = node
 
 
-@jit
+@inlined
 def stable_tree_search(m, content):
     """The node of a KSM page of this content, or NONE (R-STAB-1)."""
     node = m.sc[ROOT_STABLE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numba
@@ -13,6 +14,27 @@ from ksmlab_core.mm.layout import ARRAYS, RECORDS, parts_of
 Array = np.ndarray[Any, Any]
 SCRATCH_TAIL = 64  # entries of scratch behind those for every frame: pages or places that one step works on
 _INITIAL = {"vma": 64, "mm": 64, "anon": 64, "pte": 1024, "item": 256, "node": 64}
+
+
+_HUGE = 1 << 21  # bytes of a huge page
+
+
+def _zeros(length: int, kind: np.dtype[Any]) -> Array:
+    """A zeroed array; large ones in huge pages, as far as they fill whole ones.
+
+    The records are met in random order, and with small pages much of the time would go into translating addresses.
+    """
+    size = length * kind.itemsize
+    if size < _HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.zeros(length, kind)
+    area = mmap.mmap(-1, size + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    everything = np.frombuffer(area, np.uint8)
+    start = -everything.ctypes.data % _HUGE
+    try:
+        area.madvise(mmap.MADV_HUGEPAGE, start, size // _HUGE * _HUGE)
+    except OSError:
+        return np.zeros(length, kind)  # a kernel without huge pages
+    return everything[start : start + size].view(kind)
 
 
 def _link(links: Array, first: int) -> None:
@@ -45,7 +67,7 @@ class State:
             **_INITIAL,
         }
         self.arrays: dict[str, Array] = {
-            name: np.zeros(sizes[name.partition(".")[0]], kind) for name, kind in ARRAYS.items()
+            name: _zeros(sizes[name.partition(".")[0]], kind) for name, kind in ARRAYS.items()
         }
         self._publish()
         self._prepare()
@@ -107,7 +129,8 @@ class State:
         old = self.arrays[name]
         if size <= len(old):
             return len(old)
-        new = np.zeros(max(size, len(old) + len(old) // 2), old.dtype)
+        # Small arrays by half, so that they seldom move; large ones by little, so that memory is not wasted.
+        new = _zeros(max(size, len(old) + max(min(len(old) // 2, 1024), len(old) // 32)), old.dtype)
         new[: len(old)] = old
         self.arrays[name] = new
         return len(old)
