@@ -229,6 +229,9 @@ def _inv6(_checker: Checker, v: _View) -> Iterator[Violation]:
     stale = nodes[~v.named(nodes)] if v.sc[t.SW_NODE_HOLDS_REF] else nodes[:0]
     for node in stale[:4]:
         yield Violation("INV-6", f"node {node}", f"its frame {v.m.node.kpage[node]} does not name it")
+    kept = v.m.node.content[nodes] == v.m.frame.content[v.m.node.kpage[nodes]]
+    for node in nodes[v.named(nodes) & ~kept][:4]:
+        yield Violation("INV-6", f"node {node}", f"notes content {v.m.node.content[node]}, its page has another")
     owned = np.flatnonzero(v.ksm & (v.m.frame.mapping != t.NONE))
     for page in owned[v.m.node.kpage[v.m.frame.mapping[owned]] != owned][:4]:
         yield Violation("INV-6", f"frame {page}", f"names node {v.m.frame.mapping[page]}, not so back", page=int(page))
@@ -254,11 +257,8 @@ def _inv7(_checker: Checker, v: _View) -> Iterator[Violation]:
     if sorted(nodes) != v.nodes().tolist():
         yield Violation("INV-7", "stable tree", f"{len(nodes)} nodes in the tree, {len(v.nodes())} exist")
         return
-    contents = v.m.node.content[nodes]
-    known = np.array(nodes, np.int64)
-    wrong = v.named(known) & (contents != v.m.frame.content[v.m.node.kpage[nodes]])
-    for node in known[wrong][:4]:
-        yield Violation("INV-7", f"node {node}", f"its page does not hold {v.m.node.content[node]} any more")
+    named = v.named(np.array(nodes, np.int64))
+    contents = np.where(named, v.m.frame.content[v.m.node.kpage[nodes]], v.m.node.content[nodes])
     for i in np.flatnonzero(contents[1:] <= contents[:-1])[:4]:
         yield Violation("INV-7", f"nodes {nodes[i]} and {nodes[i + 1]}", "not in memcmp order, or equal")
     for node in nodes:
