@@ -45,6 +45,7 @@ from ksmlab_core.mm.page_alloc import (
     put_page,
     trylock_page,
 )
+from ksmlab_core.mm.referenced import page_referenced
 from ksmlab_core.mm.rmap import (
     SWAP_AGAIN,
     SWAP_FAIL,
@@ -52,7 +53,6 @@ from ksmlab_core.mm.rmap import (
     TTU_IGNORE_ACCESS,
     TTU_UNMAP,
     fetch_mapping_ahead,
-    page_referenced,
     try_to_unmap,
 )
 from ksmlab_core.mm.swap import (
