@@ -54,6 +54,15 @@ def test_an_unmapped_ksm_page_is_written_and_freed_while_ksmd_sleeps(rig: Any) -
     assert stale_nodes(rig) == rig.nodes() != []
 
 
+def test_what_keeps_an_unmapped_page_is_not_its_node(rig: Any) -> None:
+    """R-B-OBJ-2: a policy that evicts a pinned KSM page is told of the pin."""
+    from ksmlab_core.mm import vmscan
+
+    a, _b = rig.merged()
+    a.pin()
+    assert rig.evict(rig.machine.frames_of(a.ptes())).tolist() == [vmscan.PAGE_PINNED]
+
+
 def test_exit_frees_the_page_at_once(rig: Any) -> None:
     """R-EXIT-1, R-B-OBJ-2: no leak while ksmd is stopped; the items wait for ksmd."""
     a, b = rig.merged()
@@ -351,18 +360,31 @@ def test_a_childs_use_counts(rig: Any) -> None:
 
 
 def test_the_memcg_filter_looks_at_the_process_of_each_vma(rig: Any) -> None:
-    """R-REF-3, R-B-OBJ-1: reclaim for a's group does not see that the child, which left it, has used the page."""
-    a, _b = rig.merged()
-    child = a.forked()
+    """R-REF-3, R-B-OBJ-1: reclaim for the sharers' group does not see that the child, which left it, used the page.
+
+    Unmapping has no filter (R-TTU-4): the child's young pte stops it, in the second pass, after both sharers.
+    """
+    a, b = rig.merged()
+    child = b.forked()
+    assert rig.node_items(b.node())[0] == b.item()
     rig.make_all_old()
     rig.deactivate()
     child.read()
-    rig.limit_to_memcg([a.mm])
+    rig.limit_to_memcg([a.mm, b.mm])
     rig.shrink()
-    assert child.frame() != t.NONE
-    assert not child.is_young()
-    assert a.slot() != t.NONE  # R-TTU-4: unmapping has no filter; the young pte of the second pass stopped it
+    assert (child.slot(), child.is_young()) == (t.NONE, False)
+    assert a.slot() == b.slot() != t.NONE
     assert rig.refs(a.slot())[0] == 2
+
+
+def test_sequential_use_does_not_count(rig: Any) -> None:
+    """R-B-OBJ-1 against R-REF-4: VM_SEQ_READ of the real area: young bits are cleared, K is unmapped all the same."""
+    a, b = rig.merged(flags=t.VM_WRITE | t.VM_SEQ_READ)
+    rig.make_all_old()
+    rig.deactivate()
+    a.read(), b.read()
+    rig.shrink()
+    assert a.slot() == b.slot() != t.NONE
 
 
 def test_a_locked_area_keeps_the_page(rig: Any) -> None:
@@ -454,6 +476,23 @@ def test_a_question_at_swap_in_prunes_nothing(rig: Any) -> None:
     assert facts[5] == t.NONE
 
 
+def test_reclaim_finds_a_pte_that_a_policy_let_rejoin(rig: Any) -> None:
+    """R-B-OBJ-1: the item that REMERGE lists with the node holds the anon_vma of its area."""
+    from ksmlab_core.mm import memory
+
+    c = rig.process(1, 7)
+    c.unmergeable()
+    evict_of(rig, c)
+    a, b = rig.merged()
+    c.mergeable()
+    rig.sc[t.DECIDED_PTE], rig.sc[t.DECISION] = c.pte(), memory.SWAPIN_REMERGE
+    assert c.read() == [7]
+    assert c.frame() == a.frame() == b.frame()
+    assert rig.counters() == (1, 2, 0, 0)
+    rig.unmap_to_swap()
+    assert a.slot() == b.slot() == c.slot() != t.NONE
+
+
 def test_the_release_is_the_seed_but_for_these_switches() -> None:
     """R-CMP-2, R-SWAPIN-3: what stayed the same is the same."""
     seed, release = profile("seed").switches, profile("v2.6.33").switches
@@ -478,8 +517,8 @@ def test_the_checker_still_sees_a_frame_that_names_a_node_of_another(rig: Any) -
     assert {violation.invariant for violation in rig.checker.violations()} == {"INV-2"}
 
 
-def test_the_checker_sees_an_item_without_an_anon_vma(rig: Any) -> None:
+def test_the_checker_sees_an_item_that_holds_another_anon_vma(rig: Any) -> None:
     """INV-8: what reclaim would walk by."""
     a, _b = rig.merged()
-    rig.m.item.anon_vma[a.item()] = t.NONE
+    rig.m.item.anon_vma[a.item()] += 1
     assert [violation.entity for violation in rig.checker.violations()] == [f"item {a.item()}"]
