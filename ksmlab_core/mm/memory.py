@@ -267,7 +267,7 @@ def _do_swap_page(m, p, write):
         page = _ksm_does_need_to_copy(m, page, p)
         if page == NONE:
             return VM_FAULT_OOM
-        if decision == SWAPIN_DEFER and m.sc[KSM_QUEUE] < m.sc[QUEUE_SIZE]:
+        if decision == SWAPIN_DEFER:  # whoever decided so has made room
             m.queue[(m.sc[KSM_QUEUE_HEAD] + m.sc[KSM_QUEUE]) % m.sc[QUEUE_SIZE]] = p
             m.sc[KSM_QUEUE] += 1
             m.sc[SWAPIN_DEFERRED] += 1

@@ -13,7 +13,7 @@ from ksmlab_core.mm.layout import ARRAYS, RECORDS, parts_of
 
 Array = np.ndarray[Any, Any]
 SCRATCH_TAIL = 64  # entries of scratch behind those for every frame: pages or places that one step works on
-_INITIAL = {"vma": 64, "mm": 64, "anon": 64, "pte": 1024, "item": 256, "node": 64}
+_INITIAL = {"vma": 64, "mm": 64, "anon": 64, "pte": 1024, "item": 256, "node": 64, "queue": 64}
 
 
 _HUGE = 1 << 21  # bytes of a huge page
@@ -61,7 +61,6 @@ class State:
             "slot": slots + 1,
             "sc": t.NR_SCALARS,
             "scratch": frames + 1 + SCRATCH_TAIL,
-            "queue": max(1024, frames // 16),
             "pte_flags": _INITIAL["pte"],
             "pte_target": _INITIAL["pte"],
             **_INITIAL,
@@ -172,6 +171,20 @@ class State:
     def reserve_nodes(self, more: int) -> None:
         """Let at least `more` stable nodes be free."""
         self._grow_free_list("node", "hlist", "kpage", t.FREE_NODE, t.NR_FREE_NODES, more)
+
+    def reserve_queue(self) -> None:
+        """Let one more pte wait at the head of ksmd's queue; an address that waits twice keeps its first place."""
+        sc, old = self.arrays["sc"], self.arrays["queue"]
+        n = int(sc[t.KSM_QUEUE])
+        if n < len(old):
+            return
+        waiting = np.roll(old, -int(sc[t.KSM_QUEUE_HEAD]))
+        waiting = waiting[np.sort(np.unique(waiting, return_index=True)[1])]
+        queue = _zeros(max(len(old), 2 * len(waiting)), old.dtype)
+        queue[: len(waiting)] = waiting
+        self.arrays["queue"] = queue
+        sc[t.KSM_QUEUE_HEAD], sc[t.KSM_QUEUE], sc[t.QUEUE_SIZE] = 0, len(waiting), len(queue)
+        self._publish()
 
     def reserve_anon_vmas(self, more: int) -> None:
         """Let at least `more` anon_vmas be unused."""

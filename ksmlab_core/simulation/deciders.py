@@ -161,6 +161,7 @@ class SwapinDecider:
             cached=bool(facts[0]),
             mapcount=int(facts[3]),
             references=int(facts[4]),
+            shareable=bool(facts[8]),
             ksm_twin=Twin(twin, int(m.frame.mapcount[twin]), int(facts[6])) if twin >= 0 else None,
             kernel=Swapin.COPY if kernel else Swapin.KERNEL,
             now_ns=int(machine.sc[t.NOW]),
@@ -168,7 +169,9 @@ class SwapinDecider:
         )
         with self._guard:
             answer = self.policy.decide(fault)
-        decision = check_decision(self.policy, answer, fault, share_supported=bool(facts[8]))
+        decision = check_decision(self.policy, answer, fault)
+        if decision is Swapin.DEFER:
+            machine.state.reserve_queue()
         machine.sc[t.DECIDED_PTE] = p
         machine.sc[t.DECISION] = _CODES[decision]
 
