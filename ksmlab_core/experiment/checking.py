@@ -51,7 +51,7 @@ class Checker:
         self,
         file: ExperimentFile,
         kernel: dict[str, Any],
-        ksm: dict[str, int],
+        ksm: dict[str, int | str],
         policies: dict[str, dict[str, Any]],
         workload: dict[str, Any],
         expect: list[Expectation],

@@ -72,7 +72,7 @@ class RunSpec:
     seed: int
     kernel: dict[str, Any]
     machine: dict[str, Any]
-    ksm: dict[str, int]
+    ksm: dict[str, int | str]
     policies: dict[str, dict[str, Any]]
     plugins: list[str]
     workload: dict[str, Any]

@@ -198,13 +198,13 @@ def ksmd(
         if m.sc[KSM_QUEUE] > 0:
             if not ordered:
                 begin_pass(m)  # what is put into the tree now must not be of a pass that is over
-            if scan_pte(m, take_from_queue(m)):
+            if scan_pte(m, take_from_queue(m), False):
                 done += 1
             continue
         if ordered:
             if used == ptes.size:
                 break
-            if scan_pte(m, ptes[used]):
+            if scan_pte(m, ptes[used], True):
                 done += 1
             used += 1
             continue

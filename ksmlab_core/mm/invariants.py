@@ -408,7 +408,8 @@ def _inv18(checker: Checker, v: _View) -> Iterator[Violation]:
     checker._last_seqnr, checker._last_unmerge = seqnr, unmerges
     if (faults, scanned) == (v.sc[t.PGFAULT], v.sc[t.KSM_PAGES_SCANNED]) and v.sc[t.SCAN_SLOT] == t.MM_HEAD:
         # Neither a fault nor a look of ksmd since run=2; but passes over nothing may have ended.
-        left = {name: value for name, value in v.machine.ksm_counters().items() if value and name != "full_scans"}
+        gone = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
+        left = {name: value for name, value in v.machine.ksm_counters().items() if value and name in gone}
         if left or v.sc[t.KSM_RMAP_ITEMS]:
             yield Violation("INV-18", "run=2", f"left {int(v.sc[t.KSM_RMAP_ITEMS])} items and {left}")
 

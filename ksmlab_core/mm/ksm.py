@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ksmlab_core.mm._jit import jit
 from ksmlab_core.mm._memory import FETCH_AHEAD, prefetch
+from ksmlab_core.mm.advisor import advisor_start_scan, advisor_stop_scan
 from ksmlab_core.mm.lru import lru_add_drain, lru_cache_add_lru
 from ksmlab_core.mm.memory import (
     VM_FAULT_OOM,
@@ -78,6 +79,7 @@ from ksmlab_core.mm.rmap import (
     page_remove_rmap,
     vma_pte,
 )
+from ksmlab_core.mm.smart_scan import should_skip_rmap_item
 from ksmlab_core.mm.stable_tree import (
     compare,
     free_rmap_item,
@@ -610,6 +612,7 @@ SCAN_NO_ITEM = 3  # no rmap_item could be had: the batch ends
 def begin_pass(m):
     """Between passes: empty the unstable tree and go to the first process (R-SCAN-3)."""
     if m.sc[SCAN_SLOT] == MM_HEAD:
+        advisor_start_scan(m)
         m.sc[ROOT_UNSTABLE] = NONE
         _begin_mm(m, m.mm.slot_next[MM_HEAD])
 
@@ -634,6 +637,8 @@ def scan_next_page(m):
                         return SCAN_NO_ITEM
                     m.sc[SCAN_PREV] = item
                     m.sc[SCAN_ADDRESS] += 1
+                    if should_skip_rmap_item(m, m.pte_target[p], item):
+                        continue
                     _scan_page(m, m.pte_target[p], item)
                     return SCAN_PAGE
             vma = m.vma.vm_next[vma]
@@ -641,6 +646,7 @@ def scan_next_page(m):
         mm = m.sc[SCAN_SLOT]
         if mm != MM_HEAD:
             _begin_mm(m, mm)
+    advisor_stop_scan(m)
     m.sc[SCAN_SEQNR] += 1
     return SCAN_PASS_END
 
@@ -668,12 +674,12 @@ def scannable(m, p):
 
 
 @jit
-def scan_pte(m, p):
-    """Look at one pte out of turn; False when there is nothing to look at or no item to be had."""
+def scan_pte(m, p, may_skip):
+    """Look at one pte out of turn; False when there is nothing to look at, no item to be had, or it is skipped."""
     if not scannable(m, p):
         return False
     item = item_of_pte(m, p)
-    if item == NONE:
+    if item == NONE or (may_skip and should_skip_rmap_item(m, m.pte_target[p], item)):
         return False
     _scan_page(m, m.pte_target[p], item)
     return True
@@ -682,6 +688,7 @@ def scan_pte(m, p):
 @jit
 def begin_ordered_pass(m):
     """A pass whose order a policy gives: the unstable tree starts empty (R-SCAN-3)."""
+    advisor_start_scan(m)
     m.sc[ROOT_UNSTABLE] = NONE
 
 
@@ -729,4 +736,5 @@ def end_ordered_pass(m):
             if not _has_mergeable_vma(m, mm):
                 free_slot(m, mm)
         mm = after
+    advisor_stop_scan(m)
     m.sc[SCAN_SEQNR] += 1

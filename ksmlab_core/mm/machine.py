@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ksmlab_core.mm import doors
+from ksmlab_core.mm import doors, sysfs
 from ksmlab_core.mm import ksm as ksm_room
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.address_space import AddressSpaces
@@ -46,6 +46,8 @@ FAILURES = {
     "swap_read": t.FAIL_SWAP_READ,
 }
 
+PAGE_SIZE = 4096  # bytes
+SIZEOF_RMAP_ITEM = 64  # bytes, in a kernel of 64 bits
 MAX_RESERVE = 32  # frames that one fault can need: a readahead window, its copy, the batches in between
 
 
@@ -59,6 +61,11 @@ class OutOfMemory(Exception):
 
 class BusError(Exception):
     """A page could not be read back from swap (R-SWAPIN-8)."""
+
+
+def profit(pages: Any, items: Any) -> Any:
+    """Bytes that merging saves: the pages, less what the items for them take (R-B-CTR-2)."""
+    return pages * PAGE_SIZE - items * SIZEOF_RMAP_ITEM
 
 
 class Machine(AddressSpaces):
@@ -90,7 +97,8 @@ class Machine(AddressSpaces):
         super().__init__(State(frames, slots))
         self.kernel = kernel or profile("seed")
         self.drained = drained
-        self.knobs = {name: knob.default or 0 for name, knob in self.kernel.knobs.items()}
+        self.knobs: dict[str, int] = {}
+        sysfs.set_defaults(self)
         self.pins: dict[int, int] = {}
         self.unmerged_at = (0, -1, -1)
         self.room_maker: Callable[[int], None] = self.kernel_reclaim
@@ -261,6 +269,7 @@ class Machine(AddressSpaces):
         self._reserve_anon_vmas()
         ptes = order if order is not None else np.empty(0, np.int32)
         result = doors.ksmd(*self.state.doors, budget, ptes, order is not None, stop_when_low)
+        sysfs.show_advised(self)
         return int(result[0]), int(result[1]), int(result[2])
 
     def scan_pages(self, pages: int) -> int:
@@ -307,20 +316,16 @@ class Machine(AddressSpaces):
     def end_ordered_pass(self) -> None:
         """End such a pass: stale items go, full_scans rises."""
         self._call(doors.END_PASS)
+        sysfs.show_advised(self)
 
-    def set_knob(self, name: str, value: int) -> int:
-        """Write a sysfs knob; 0, EINVAL, or ENOMEM when run=2 cannot unmerge (R-KNOB-1 to R-KNOB-3)."""
+    def set_knob(self, name: str, value: int | str) -> int:
+        """Write a sysfs knob; 0, EINVAL, EBUSY, or ENOMEM when run=2 cannot unmerge (R-KNOB-1 to R-KNOB-3)."""
         knob = self.kernel.knobs.get(name)
-        if knob is None or not knob.low <= value <= knob.high:
-            return EINVAL
-        if name == "run":
-            return self._set_run(value)
-        self.knobs[name] = value
-        if name == "max_kernel_pages":
-            self.sc[t.KSM_MAX_KERNEL_PAGES] = value
-        return OK
+        number = None if knob is None else knob.number(value)
+        return EINVAL if number is None else sysfs.store(self, name, number)
 
-    def _set_run(self, value: int) -> int:
+    def set_run(self, value: int) -> int:
+        """Write ``run``; 0, or ENOMEM and ksmd is stopped (R-KNOB-3)."""
         if value == self.knobs["run"]:
             return OK
         self.knobs["run"] = value
@@ -426,18 +431,44 @@ class Machine(AddressSpaces):
     # -- readings ---------------------------------------------------------------------------------------------
 
     def ksm_counters(self) -> Mapping[str, int]:
-        """The sysfs counters, as they lag behind reality (R-CTR-1 to R-CTR-4, R-CTR-8)."""
+        """The sysfs counters of the profile's kernel, as they lag behind reality (R-CTR-1 to R-CTR-4, R-CTR-8)."""
         sc = self.sc
         shared, sharing, unshared = (
             int(sc[i]) for i in (t.KSM_PAGES_SHARED, t.KSM_PAGES_SHARING, t.KSM_PAGES_UNSHARED)
         )
-        return {
+        items, zero_pages = int(sc[t.KSM_RMAP_ITEMS]), int(sc[t.KSM_ZERO_PAGES])
+        every = {
             "pages_shared": shared,
             "pages_sharing": sharing,
             "pages_unshared": unshared,
-            "pages_volatile": max(0, int(sc[t.KSM_RMAP_ITEMS]) - shared - sharing - unshared),
+            "pages_volatile": max(0, items - shared - sharing - unshared),
             "full_scans": int(sc[t.SCAN_SEQNR]),
+            "stable_node_chains": int(sc[t.KSM_STABLE_NODE_CHAINS]),
+            "stable_node_dups": int(sc[t.KSM_STABLE_NODE_DUPS]),
+            "pages_scanned": int(sc[t.KSM_PAGES_SCANNED]),
+            "pages_skipped": int(sc[t.KSM_PAGES_SKIPPED]),
+            "ksm_zero_pages": zero_pages,
+            "general_profit": profit(sharing + zero_pages, items),
         }
+        return {name: every[name] for name in self.kernel.ksm_counters}
+
+    def process_counters(self) -> Mapping[str, Int64]:
+        """What ``/proc/PID`` shows of each process, by its number, as far as the profile's kernel does (R-B-CTR-3)."""
+        if not self.kernel.process_counters:
+            return {}
+        m = self.state.m
+        used = m.item.mm != t.NONE
+        owners, stable = m.item.mm[used], m.item.state[used] == t.ITEM_STABLE
+        items = np.bincount(owners, minlength=self.nr_mms)
+        merging = np.bincount(owners[stable], minlength=self.nr_mms)
+        zero_pages = m.mm.ksm_zero_pages[: self.nr_mms].astype(np.int64)
+        every = {
+            "ksm_rmap_items": items,
+            "ksm_merging_pages": merging,
+            "ksm_zero_pages": zero_pages,
+            "ksm_process_profit": profit(merging + zero_pages, items),
+        }
+        return {name: every[name] for name in self.kernel.process_counters}
 
 
 def precompile() -> None:

@@ -93,13 +93,15 @@ _ITEM_FIELDS: list[tuple[str, Any, int]] = [
     ("seqnr", np.uint8, 33),  # low 8 bits of the pass in which it entered the unstable tree
     ("rb_color", np.uint8, 34),
     ("changes", np.uint8, 35),  # looks at which the checksum had changed, saturating at 255
+    ("age", np.uint8, 36),  # encounters while smart_scan was on, saturating at 255
+    ("remaining_skips", np.uint8, 37),
 ]
 ITEM = np.dtype(
     {
         "names": [name for name, _, _ in _ITEM_FIELDS],
         "formats": [kind for _, kind, _ in _ITEM_FIELDS],
         "offsets": [offset for _, _, offset in _ITEM_FIELDS],
-        "itemsize": 36,
+        "itemsize": 38,
     }
 )
 
@@ -145,6 +147,7 @@ MM = np.dtype(
         ("slot_prev", np.int32),
         ("list_next", np.int32),  # mmlist, the ring that swapoff walks; NONE = not on it
         ("list_prev", np.int32),
+        ("ksm_zero_pages", np.int32),  # its ptes that ksmd merged with the zero page
         ("mm_flags", np.uint8),
     ],
     align=True,
@@ -258,6 +261,26 @@ KSM_RUN = next(_scalar)
 KSM_MAX_KERNEL_PAGES = next(_scalar)
 KSM_QUEUE = next(_scalar)  # ptes waiting at the head of ksmd's queue (array queue, a ring)
 KSM_QUEUE_HEAD = next(_scalar)
+
+# Knobs of later kernels, as the machine's code reads them (sysfs.py). At 0 the mechanism is not there.
+KSM_SMART_SCAN = next(_scalar)
+KSM_USE_ZERO_PAGES = next(_scalar)
+KSM_MAX_PAGE_SHARING = next(_scalar)
+KSM_ONE_TREE_PER_NODE = next(_scalar)  # merge_across_nodes the other way round
+KSM_CHAINS_PRUNE_MILLISECS = next(_scalar)
+KSM_PAGES_TO_SCAN = next(_scalar)  # as the advisor sets it
+ADVISOR_MODE = next(_scalar)
+ADVISOR_MAX_CPU = next(_scalar)  # per cent
+ADVISOR_MAX_PAGES_TO_SCAN = next(_scalar)
+ADVISOR_TARGET_SCAN_TIME = next(_scalar)  # s
+ADVISOR_STARTED = next(_scalar)  # ns: when the pass began
+ADVISOR_SCAN_TIME = next(_scalar)  # s that the pass before took; 0: none was timed yet
+ADVISOR_CHANGE = next(_scalar)  # per cent, smoothed
+ADVISOR_CPU_TIME = next(_scalar)  # ns that ksmd had run when the pass before ended
+KSM_PAGES_SKIPPED = next(_scalar)
+KSM_ZERO_PAGES = next(_scalar)  # ptes that map the zero page because ksmd merged them with it
+KSM_STABLE_NODE_CHAINS = next(_scalar)
+KSM_STABLE_NODE_DUPS = next(_scalar)
 
 NR_ANON_PAGES = next(_scalar)
 NR_MLOCK = next(_scalar)

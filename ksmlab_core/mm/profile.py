@@ -29,13 +29,26 @@ class Switch:
 
 @dataclass(frozen=True)
 class Knob:
-    """One file of ``/sys/kernel/mm/ksm`` that can be written. `default` None: depends on the machine's memory."""
+    """One file of ``/sys/kernel/mm/ksm`` that can be written.
+
+    Attributes:
+        default: None: depends on the machine's memory.
+        low, high: the least and the greatest number that can be written.
+        words: what is written instead of a number, if it is words; the value is a word's place among them.
+    """
 
     name: str
     default: int | None
     low: int
     high: int
     about: str
+    words: tuple[str, ...] = ()
+
+    def number(self, written: object) -> int | None:
+        """The number that a write stands for; None if it is refused (EINVAL)."""
+        if self.words:
+            return self.words.index(written) if isinstance(written, str) and written in self.words else None
+        return written if isinstance(written, int) and self.low <= written <= self.high else None
 
 
 _SWITCHES = (
@@ -142,6 +155,7 @@ _SWITCHES = (
 SWITCHES: Mapping[str, Switch] = MappingProxyType({switch.name: switch for switch in _SWITCHES})
 
 _UINT_MAX = 2**32 - 1
+_ULONG_MAX = 2**63 - 1  # unsigned long, as far as the machine's own integers go
 _KNOBS_2009 = (
     Knob("run", 0, 0, 2, "0 stop, 1 run, 2 stop and unmerge everything"),
     Knob("pages_to_scan", 100, 0, _UINT_MAX, "pages per batch"),
@@ -149,7 +163,32 @@ _KNOBS_2009 = (
     Knob("max_kernel_pages", None, 0, 2**63 - 1, "most KSM pages that merging may create; 0 = no limit"),
 )
 
+_KNOBS_4_13 = (
+    Knob("merge_across_nodes", 1, 0, 1, "0: pages of different NUMA nodes are not merged"),
+    Knob("use_zero_pages", 0, 0, 1, "1: pages of zeros are merged with the zero page"),
+    Knob("max_page_sharing", 256, 2, 2**31 - 1, "most ptes that may share one KSM page"),
+    Knob("stable_node_chains_prune_millisecs", 2000, 0, _UINT_MAX, "milliseconds between two walks of a whole chain"),
+)
+_KNOBS_6_8 = (
+    Knob("smart_scan", 1, 0, 1, "1: pages that were looked at in vain are looked at more seldom"),
+    Knob("advisor_mode", 0, 0, 1, "who sets pages_to_scan: none, or by how long a pass takes", ("none", "scan-time")),
+    Knob("advisor_max_cpu", 70, 0, _UINT_MAX, "per cent of a processor that ksmd may take"),
+    Knob("advisor_min_pages_to_scan", 500, 0, _ULONG_MAX, "pages_to_scan with which the advisor starts"),
+    Knob("advisor_max_pages_to_scan", 30_000, 0, _ULONG_MAX, "most pages per batch that the advisor sets"),
+    Knob("advisor_target_scan_time", 200, 1, _ULONG_MAX, "seconds that a pass is to take"),
+)
+KNOBS: Mapping[str, Knob] = MappingProxyType({k.name: k for k in (*_KNOBS_2009, *_KNOBS_4_13, *_KNOBS_6_8)})
+"""Every knob of any kernel."""
+
 _KSM_COUNTERS = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile", "full_scans")
+_KSM_COUNTERS_4_13 = ("stable_node_chains", "stable_node_dups")
+_KSM_COUNTERS_6_8 = ("pages_scanned", "pages_skipped", "ksm_zero_pages", "general_profit")
+KSM_COUNTERS = (*_KSM_COUNTERS, *_KSM_COUNTERS_4_13, *_KSM_COUNTERS_6_8)
+"""Every read-only file of any kernel."""
+_PROCESS_COUNTERS_6_1 = ("ksm_rmap_items", "ksm_merging_pages")
+_PROCESS_COUNTERS_6_8 = ("ksm_zero_pages", "ksm_process_profit")
+PROCESS_COUNTERS = (*_PROCESS_COUNTERS_6_1, *_PROCESS_COUNTERS_6_8)
+"""Every figure of a process that any kernel shows in ``/proc/PID``."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +201,7 @@ class Profile:
         switches: a value for each of SWITCHES.
         knobs: the writable sysfs files.
         ksm_counters: the readable ones, as metrics ``ksm.<name>``.
+        process_counters: what is shown of each process, as metrics ``process.<process>.<name>``.
         changed: switches that an experiment has set differently.
     """
 
@@ -170,6 +210,7 @@ class Profile:
     switches: Mapping[str, Any]
     knobs: Mapping[str, Knob]
     ksm_counters: tuple[str, ...]
+    process_counters: tuple[str, ...] = ()
     changed: Mapping[str, Any] = field(default_factory=dict)
 
     def with_switches(self, changes: Mapping[str, Any]) -> Profile:

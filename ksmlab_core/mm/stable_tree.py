@@ -178,6 +178,8 @@ def new_rmap_item(m, mm, address, before):
     t.oldchecksum[item] = 0
     t.state[item] = ITEM_NONE
     t.changes[item] = 0
+    t.age[item] = 0
+    t.remaining_skips[item] = 0
     t.last_look[item] = NONE
     if before == NONE:
         t.rmap_next[item] = m.mm.rmap_list[mm]

@@ -259,10 +259,10 @@ class Script:
     def _do_swapon(self) -> None:
         self._returned("swapon", self.machine.swapon(), None)
 
-    def _do_set(self, knobs: Mapping[str, int], returns: int | str | None = None) -> None:
+    def _do_set(self, knobs: Mapping[str, int | str], returns: int | str | None = None) -> None:
         for name, value in knobs.items():
             knob = name.removeprefix("ksm.")
-            errno = self.machine.set_knob(knob, value) if isinstance(value, int) else NUMBERS["EINVAL"]
+            errno = self.machine.set_knob(knob, value) if isinstance(value, (int, str)) else NUMBERS["EINVAL"]
             self.engine.knobs_changed()
             self._returned(f"write to {name}", errno, returns)
 

@@ -16,6 +16,7 @@ Nothing here may import numba at collection: what compiles is imported inside fi
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -262,8 +263,9 @@ class Rig:
 
     def counters(self) -> tuple[int, int, int, int]:
         """(pages_shared, pages_sharing, pages_unshared, pages_volatile)."""
-        shared, sharing, unshared, volatile, _scans = self.machine.ksm_counters().values()
-        return shared, sharing, unshared, volatile
+        counters = self.machine.ksm_counters()
+        shared, sharing = counters["pages_shared"], counters["pages_sharing"]
+        return shared, sharing, counters["pages_unshared"], counters["pages_volatile"]
 
     def full_scans(self) -> int:
         return int(self.machine.ksm_counters()["full_scans"])
@@ -365,16 +367,34 @@ class Rig:
         self.shrink()
 
 
+def kernel(switches: dict[str, Any], knobs: Sequence[str]) -> Any:
+    """The seed kernel with some switches changed and some knobs of later kernels added."""
+    from ksmlab_core.mm.profile import KNOBS, KSM_COUNTERS, PROCESS_COUNTERS, profile
+
+    seed = profile("seed").with_switches(switches)
+    if not knobs:
+        return seed
+    more = {**seed.knobs, **{name: KNOBS[name] for name in knobs}}
+    return dataclasses.replace(seed, knobs=more, ksm_counters=KSM_COUNTERS, process_counters=PROCESS_COUNTERS)
+
+
 @pytest.fixture
 def machine() -> Any:
-    """A maker of machines: ``machine(frames=256, slots=64, kernel=None, drained=True)`` gives a `Rig`."""
+    """A maker of machines: ``machine(frames=256, slots=64, switches=None, drained=True)`` gives a `Rig`.
+
+    `knobs` adds knobs of later kernels to those of the seed, all of their counters with them.
+    """
     from ksmlab_core.mm.invariants import Checker
     from ksmlab_core.mm.machine import Machine
-    from ksmlab_core.mm.profile import profile
 
-    def make(frames: int = 256, slots: int = 64, switches: dict[str, Any] | None = None, **kwargs: Any) -> Rig:
-        kernel = profile("seed").with_switches(switches or {})
-        made = Machine(kernel, frames=frames, slots=slots, costs="free", **kwargs)
+    def make(
+        frames: int = 256,
+        slots: int = 64,
+        switches: dict[str, Any] | None = None,
+        knobs: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> Rig:
+        made = Machine(kernel(switches or {}, knobs), frames=frames, slots=slots, **{"costs": "free", **kwargs})
         return Rig(made, Checker(made))
 
     return make
