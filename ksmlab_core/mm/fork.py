@@ -7,6 +7,7 @@ from ksmlab_core.mm.mm_types import NONE, PTE_PRESENT, PTE_SWAP, PTE_WRITE, PTE_
 from ksmlab_core.mm.page_alloc import get_page
 from ksmlab_core.mm.rmap import join_mmlist
 from ksmlab_core.mm.swap import swap_duplicate
+from ksmlab_core.mm.zero_page import count_zero_page, is_ksm_zero_pte
 
 
 @jit
@@ -32,4 +33,6 @@ def copy_pte_range(m, source, target, n, parent, child):
                 m.mm.rss[child] += 1
         m.pte_flags[target + i] = flags
         m.pte_target[target + i] = what
+        if is_ksm_zero_pte(m, target + i):
+            count_zero_page(m, target + i, 1)
     return n

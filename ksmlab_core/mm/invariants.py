@@ -341,10 +341,25 @@ def _inv11(_checker: Checker, v: _View) -> Iterator[Violation]:
         yield Violation("INV-11", "NR_MLOCK", f"counts {v.sc[t.NR_MLOCK]}, {mlocked} are mlocked")
     if int(np.count_nonzero(v.cached)) != int(v.sc[t.NR_SWAPCACHE]):
         yield Violation("INV-11", "swap cache", f"counts {v.sc[t.NR_SWAPCACHE]}, holds {np.count_nonzero(v.cached)}")
+    yield from _zero_pages(v)
     owners = v.m.vma.mm[v.m.pte.vma[v.present]]
     rss = np.bincount(owners, minlength=len(v.m.mm.rss))
     for mm in np.flatnonzero(rss != v.m.mm.rss)[:4]:
         yield Violation("INV-11", f"rss of mm {mm}", f"counts {v.m.mm.rss[mm]}, {rss[mm]} anon ptes are present")
+
+
+def _zero_pages(v: _View) -> Iterator[Violation]:
+    """R-B-ZERO-1: the ptes that ksmd merged with the zero page are the marked ones, in all and of each process."""
+    both = t.PTE_PRESENT | t.PTE_DIRTY
+    marked = np.flatnonzero(((v.flags & both) == both) & (v.target == t.ZERO_PAGE))
+    if len(marked) != int(v.sc[t.KSM_ZERO_PAGES]):
+        yield Violation("INV-11", "ksm_zero_pages", f"counts {v.sc[t.KSM_ZERO_PAGES]}, {len(marked)} ptes are marked")
+    of_mm = np.bincount(v.m.vma.mm[v.m.pte.vma[marked]], minlength=len(v.m.mm.ksm_zero_pages))
+    for mm in np.flatnonzero(of_mm != v.m.mm.ksm_zero_pages)[:4]:
+        have = v.m.mm.ksm_zero_pages[mm]
+        yield Violation("INV-11", f"ksm_zero_pages of mm {mm}", f"counts {have}, {of_mm[mm]} ptes are marked")
+    for p in marked[(v.flags[marked] & t.PTE_WRITE) != 0][:4]:
+        yield Violation("INV-5", f"pte {p}", "writable and maps the zero page", pte=int(p))
 
 
 def _inv12(_checker: Checker, v: _View) -> Iterator[Violation]:

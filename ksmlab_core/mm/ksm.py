@@ -12,6 +12,7 @@ from ksmlab_core.mm.memory import (
     VM_FAULT_WRITE,
     handle_mm_fault,
     install_pte,
+    unshare_page,
 )
 from ksmlab_core.mm.mlock import munlock_vma_page
 from ksmlab_core.mm.mm_types import (
@@ -33,15 +34,18 @@ from ksmlab_core.mm.mm_types import (
     KSM_PAGES_UNSHARED,
     KSM_QUEUE,
     KSM_QUEUE_HEAD,
+    KSM_USE_ZERO_PAGES,
     LRU_ACTIVE_ANON,
     MM_HEAD,
     MMF_VM_MERGEABLE,
     NONE,
+    PG_ANON_EXCLUSIVE,
     PG_DIRTY,
     PG_MLOCKED,
     PG_SWAPBACKED,
     PG_SWAPCACHE,
     PG_UPTODATE,
+    PTE_DIRTY,
     PTE_PRESENT,
     PTE_WRITE,
     QUEUE_SIZE,
@@ -53,12 +57,17 @@ from ksmlab_core.mm.mm_types import (
     SCAN_SLOT,
     SCRATCH_SIZE,
     SW_BREAK_ORPHAN,
+    SW_CHECK_READONLY,
     SW_CHECKSUM_BEFORE_STABLE,
+    SW_DRAIN_AT_PASS,
+    SW_FREE_SWAP_ON_MERGE,
     SW_MAX_KERNEL_PAGES,
     SW_MLOCK_TRANSFER,
+    SW_UNSHARE,
     TICK,
     VM_LOCKED,
     VM_MERGEABLE,
+    ZERO_PAGE,
 )
 from ksmlab_core.mm.page_alloc import (
     alloc_page,
@@ -91,6 +100,8 @@ from ksmlab_core.mm.stable_tree import (
     stable_tree_insert,
     stable_tree_search,
 )
+from ksmlab_core.mm.swap import try_to_free_swap
+from ksmlab_core.mm.zero_page import is_ksm_zero_pte, ksm_map_zero_page
 
 # --------------------------------------------------------------------------------------------------------------
 # Registration (R-SCAN-8, R-EXIT-1)
@@ -183,8 +194,8 @@ def _mergeable_pte(m, item):
 @jit
 def break_ksm(m, p):
     """Write-fault at a pte until it maps no KSM page; 0 or VM_FAULT_OOM (R-BRK-1)."""
-    while m.pte_flags[p] & PTE_PRESENT and page_ksm(m, m.pte_target[p]):
-        result = handle_mm_fault(m, p, True)
+    while m.pte_flags[p] & PTE_PRESENT and (page_ksm(m, m.pte_target[p]) or is_ksm_zero_pte(m, p)):
+        result = unshare_page(m, p) if m.sc[SW_UNSHARE] else handle_mm_fault(m, p, True)
         if result & VM_FAULT_OOM:
             return VM_FAULT_OOM
         if result & (VM_FAULT_WRITE | VM_FAULT_SIGBUS):
@@ -225,6 +236,21 @@ def remove_trailing_rmap_items(m, mm, prev):
 
 
 @jit
+def _check_readonly(m, page, p):
+    """Might somebody else write the page past its read-only pte (R-B-SCAN-6)?"""
+    return (m.pte_flags[p] & PTE_DIRTY) != 0 or (m.frame.pg[page] & PG_ANON_EXCLUSIVE) != 0
+
+
+@jit
+def _take_over_dirty(m, page, p):
+    """The page is dirty, and no longer one process's alone; its pte is clean."""
+    m.frame.pg[page] &= ~PG_ANON_EXCLUSIVE
+    if m.pte_flags[p] & PTE_DIRTY:
+        m.frame.pg[page] |= PG_DIRTY
+        m.pte_flags[p] &= 0xFF ^ PTE_DIRTY
+
+
+@jit
 def _write_protect_page(m, vma, page):
     """Make the page's pte in this vma read-only; that pte, or NONE when it cannot be done (R-MERGE-3, R-MERGE-4)."""
     if m.vma.anon_vma[vma] != page_anon_vma(m, page):
@@ -232,11 +258,13 @@ def _write_protect_page(m, vma, page):
     p = vma_pte(m, page, vma)
     if not page_check_address(m, page, p):
         return NONE
-    if m.pte_flags[p] & PTE_WRITE:
+    if m.pte_flags[p] & PTE_WRITE or (m.sc[SW_CHECK_READONLY] and _check_readonly(m, page, p)):
         swapped = 1 if m.frame.pg[page] & PG_SWAPCACHE else 0
         if m.frame.mapcount[page] + 1 + swapped != m.frame.refcount[page]:
             return NONE
         m.pte_flags[p] &= 0xFF ^ PTE_WRITE
+        if m.sc[SW_CHECK_READONLY]:
+            _take_over_dirty(m, page, p)
     return p
 
 
@@ -246,10 +274,18 @@ def _replace_page(m, p, page, kpage):
     get_page(m, kpage)
     page_add_anon_rmap(m, kpage, p)
     install_pte(m, p, kpage, 0)
-    page_remove_rmap(m, page)
-    put_page(m, page)
+    _put_replaced_page(m, page)
     m.sc[KSM_MERGES] += 1
+
+
+@jit
+def _put_replaced_page(m, page):
+    """A pte maps another page instead of this one; its slot, if nobody is left to read it, is of no use (R-MERGE-6)."""
     m.sc[TICK] += m.sc[COST_MERGE]
+    page_remove_rmap(m, page)
+    if m.sc[SW_FREE_SWAP_ON_MERGE] and m.frame.mapcount[page] == 0:
+        try_to_free_swap(m, page)
+    put_page(m, page)
 
 
 @jit
@@ -287,6 +323,26 @@ def _vma_of(m, item):
     if vma != NONE and m.vma.vm_start[vma] > m.item.address[item]:
         return NONE
     return vma
+
+
+@jit
+def _try_to_merge_with_zero_page(m, item, page):
+    """Let the zero page take the place of a page of zeros; True when there is no more to do (R-B-ZERO-1)."""
+    if not m.sc[KSM_USE_ZERO_PAGES] or m.item.oldchecksum[item] != calc_checksum(0):
+        return False
+    vma = _vma_of(m, item)
+    if vma == NONE or not m.vma.vm_flags[vma] & VM_MERGEABLE:
+        return True
+    if not page_anon(m, page) or not trylock_page(m, page):
+        return False
+    p = _write_protect_page(m, vma, page)
+    if p == NONE or compare(m, m.frame.content[page], ZERO_PAGE) != 0:
+        return False
+    install_pte(m, p, ZERO_PAGE, 0)
+    ksm_map_zero_page(m, p)
+    m.mm.rss[m.vma.mm[vma]] -= 1
+    _put_replaced_page(m, page)
+    return True
 
 
 @jit
@@ -517,7 +573,7 @@ def cmp_and_merge_page(m, page, item):
     """What ksmd does with one page: R-CMP steps 1 to 6."""
     remove_rmap_item_from_tree(m, item)
     early = m.sc[SW_CHECKSUM_BEFORE_STABLE] and page_stable_node(m, page) == NONE
-    if early and _checksum_changed(m, item, page):
+    if early and (_checksum_changed(m, item, page) or _try_to_merge_with_zero_page(m, item, page)):
         return
     node = _found_node(m, page)
     if node != NONE:
@@ -525,7 +581,7 @@ def cmp_and_merge_page(m, page, item):
         return
     if m.sc[SW_BREAK_ORPHAN] and page_ksm(m, page):
         break_cow(m, item)
-    if not early and _checksum_changed(m, item, page):
+    if not early and (_checksum_changed(m, item, page) or _try_to_merge_with_zero_page(m, item, page)):
         return
     tree_item = _unstable_tree_search_insert(m, item, page)
     if tree_item != NONE:
@@ -613,6 +669,8 @@ def begin_pass(m):
     """Between passes: empty the unstable tree and go to the first process (R-SCAN-3)."""
     if m.sc[SCAN_SLOT] == MM_HEAD:
         advisor_start_scan(m)
+        if m.sc[SW_DRAIN_AT_PASS]:
+            lru_add_drain(m)
         m.sc[ROOT_UNSTABLE] = NONE
         _begin_mm(m, m.mm.slot_next[MM_HEAD])
 
@@ -689,6 +747,8 @@ def scan_pte(m, p, may_skip):
 def begin_ordered_pass(m):
     """A pass whose order a policy gives: the unstable tree starts empty (R-SCAN-3)."""
     advisor_start_scan(m)
+    if m.sc[SW_DRAIN_AT_PASS]:
+        lru_add_drain(m)
     m.sc[ROOT_UNSTABLE] = NONE
 
 

@@ -34,6 +34,11 @@ _SWITCH_SCALARS = {
     "mlock_transfer": t.SW_MLOCK_TRANSFER,
     "shrink_falls_through": t.SW_SHRINK_FALLS_THROUGH,
     "node_holds_ref": t.SW_NODE_HOLDS_REF,
+    "mark_zero_pages": t.SW_MARK_ZERO_PAGES,
+    "unshare": t.SW_UNSHARE,
+    "free_swap_on_merge": t.SW_FREE_SWAP_ON_MERGE,
+    "check_readonly": t.SW_CHECK_READONLY,
+    "drain_at_pass": t.SW_DRAIN_AT_PASS,
 }
 
 FAILURES = {

@@ -72,6 +72,7 @@ from ksmlab_core.mm.swap import (
     try_to_free_swap,
     vm_swap_full,
 )
+from ksmlab_core.mm.zero_page import ksm_might_unmap_zero_page
 
 VM_FAULT_MAJOR = 1
 VM_FAULT_WRITE = 2  # the write has been taken care of by a copy or a reuse
@@ -136,6 +137,7 @@ def do_wp_page(m, p):
     if new == NONE:
         return VM_FAULT_OOM
     if old == ZERO_PAGE:
+        ksm_might_unmap_zero_page(m, p)
         m.mm.rss[m.vma.mm[vma]] += 1
     else:
         m.frame.content[new] = m.frame.content[old]
@@ -152,6 +154,17 @@ def do_wp_page(m, p):
         page_remove_rmap(m, old)
         put_page(m, old)
     return VM_FAULT_WRITE
+
+
+@jit
+def unshare_page(m, p):
+    """Give a pte that maps a KSM page, or a zero page of ksmd's, a page of its own, without a write (R-B-UNM-1)."""
+    m.sc[PGFAULT] += 1
+    m.sc[TICK] += m.sc[COST_FAULT]
+    result = do_wp_page(m, p)
+    if result & VM_FAULT_WRITE:
+        m.pte_flags[p] &= 0xFF ^ (PTE_DIRTY | PTE_WRITE)
+    return result
 
 
 # --------------------------------------------------------------------------------------------------------------

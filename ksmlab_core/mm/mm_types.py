@@ -48,6 +48,7 @@ PG_SWAPBACKED = 1 << 8
 PG_SWAPCACHE = 1 << 9
 PG_WRITEBACK = 1 << 10
 PG_RECLAIM = 1 << 11
+PG_ANON_EXCLUSIVE = 1 << 12  # mapped by one pte that may write it without a copy (5.19)
 PAGE_MAPPING_ANON = 1 << 16  # mapping is an anon_vma ...
 PAGE_MAPPING_KSM = 1 << 17  # ... or, with both bits, a stable node (NONE: orphan KSM page)
 PAGE_MAPPING_FLAGS = PAGE_MAPPING_ANON | PAGE_MAPPING_KSM
@@ -306,6 +307,11 @@ SW_CHECKSUM_BEFORE_STABLE = next(_scalar)
 SW_MLOCK_TRANSFER = next(_scalar)
 SW_SHRINK_FALLS_THROUGH = next(_scalar)
 SW_NODE_HOLDS_REF = next(_scalar)
+SW_MARK_ZERO_PAGES = next(_scalar)
+SW_UNSHARE = next(_scalar)
+SW_FREE_SWAP_ON_MERGE = next(_scalar)
+SW_CHECK_READONLY = next(_scalar)
+SW_DRAIN_AT_PASS = next(_scalar)
 
 # Decisions that compiled code leaves to a policy (door.py).
 ASK_SWAPIN = next(_scalar)  # 1 = stop at swap-ins whose page may be needed in more than one place

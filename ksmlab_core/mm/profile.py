@@ -150,6 +150,42 @@ _SWITCHES = (
         "an active list that need not shrink has its quota spent on the inactive list",
         ("R-RECL-1", "X-1"),
     ),
+    Switch(
+        "mark_zero_pages",
+        (False, True),
+        "e2942062e01d (6.6)",
+        "a pte that ksmd merged with the zero page is marked, counted, and broken by unmerging",
+        ("R-B-ZERO-1",),
+    ),
+    Switch(
+        "unshare",
+        (False, True),
+        "6cce3314b928 (6.2)",
+        "a KSM page is broken by an unshare fault, after which the pte is neither writable nor dirty",
+        ("R-B-UNM-1",),
+    ),
+    Switch(
+        "free_swap_on_merge",
+        (False, True),
+        "between 2.6.33 and 6.1",
+        "a page that a merge has unmapped gives its swap slot back",
+        ("R-MERGE-6", "R-B-SCAN-6"),
+    ),
+    Switch(
+        "check_readonly",
+        (False, True),
+        "between 2.6.33 and 6.1 (page exclusive: 5.19)",
+        "the references of a page are checked before a merge although its pte is read-only, if the pte is dirty or the"
+        " page exclusive",
+        ("R-MERGE-4", "R-B-SCAN-6", "X-12"),
+    ),
+    Switch(
+        "drain_at_pass",
+        (False, True),
+        "2919bfd0758b (2.6.38)",
+        "the page batches are drained when a pass begins",
+        ("R-OBJ-15", "R-B-SCAN-1"),
+    ),
 )
 
 SWITCHES: Mapping[str, Switch] = MappingProxyType({switch.name: switch for switch in _SWITCHES})

@@ -87,6 +87,53 @@ def _mlock_transfer(rig: Any) -> tuple[bool, int]:
     return rig.has(a.frame(), t.PG_MLOCKED), int(rig.sc[t.NR_MLOCK])
 
 
+def _mark_zero_pages(rig: Any) -> tuple[int, bool]:
+    """R-B-ZERO-1: how many ptes of zeros are counted, and are they broken by MADV_UNMERGEABLE?"""
+    rig.sc[t.KSM_USE_ZERO_PAGES] = 1
+    area = rig.process(3, 0)
+    rig.scan_passes(2)
+    assert [area.frame(page) for page in range(3)] == [t.ZERO_PAGE] * 3
+    counted = int(rig.sc[t.KSM_ZERO_PAGES])
+    area.unmergeable()
+    return counted, area.frame() != t.ZERO_PAGE
+
+
+def _unshare(rig: Any) -> tuple[bool, bool]:
+    """R-B-UNM-1: is a pte that was broken out of a KSM page writable, and dirty?"""
+    a, _b = rig.merged()
+    a.unmergeable()
+    assert not a.is_ksm()
+    return a.is_writable(), a.is_dirty()
+
+
+def _free_swap_on_merge(rig: Any) -> int:
+    """R-MERGE-6, R-B-SCAN-6: slots in use after two pages that were in the swap cache have merged."""
+    a, b = rig.processes(2, content=7)
+    rig.unmap_to_swap(), rig.unmap_to_swap()
+    a.read(), b.read()
+    rig.scan_passes(2)
+    assert a.frame() == b.frame()
+    return int(rig.sc[t.SWAP_INUSE])
+
+
+def _check_readonly(rig: Any) -> bool:
+    """X-12, R-MERGE-4: is a page merged although it is pinned, its pte being read-only (and dirty)?"""
+    a, _b = rig.processes(2, content=7)
+    a.mprotect(False)
+    a.pin()
+    rig.scan_passes(3)
+    return a.is_ksm()
+
+
+def _drain_at_pass(rig: Any) -> tuple[int, int, int, int]:
+    """R-OBJ-15, R-B-SCAN-1: without draining from outside, pages written a moment ago sit in a batch."""
+    rig.machine.drained = False
+    rig.processes(2, content=7)
+    rig.scan_passes(3)
+    counters: tuple[int, int, int, int] = rig.counters()
+    return counters
+
+
 Effect = tuple[Callable[[Any], Any], dict[bool, Any]]
 EFFECTS: dict[str, Effect] = {
     "born_young": (_born_young, {True: (True, True, True), False: (False, False, False)}),
@@ -97,6 +144,11 @@ EFFECTS: dict[str, Effect] = {
     ),
     "break_orphan": (_break_orphan, {True: True, False: False}),
     "mlock_transfer": (_mlock_transfer, {True: (True, 1), False: (False, 0)}),
+    "mark_zero_pages": (_mark_zero_pages, {True: (3, True), False: (0, False)}),
+    "unshare": (_unshare, {True: (False, False), False: (True, True)}),
+    "free_swap_on_merge": (_free_swap_on_merge, {True: 0, False: 2}),
+    "check_readonly": (_check_readonly, {True: False, False: True}),
+    "drain_at_pass": (_drain_at_pass, {True: (1, 1, 0, 0), False: (0, 0, 1, 1)}),
     "shrink_falls_through": (_shrink_falls_through, {True: True, False: False}),
 }
 
