@@ -110,6 +110,10 @@ class Rehearsal:
             if process is not None:
                 process.exited = step.line
 
+    def _memcg(self, step: Step, path: KeyPath) -> None:
+        for name in step.args["process"] or ():
+            self._living(name, (*path, "process"))
+
     def _mmap(self, step: Step, path: KeyPath) -> None:
         name, pages = step.args["area"], step.args["pages"]
         for process_name in step.args["process"]:

@@ -34,7 +34,7 @@ from ksmlab_core.experiment.memory_steps import (
     Unpin,
     Write,
 )
-from ksmlab_core.experiment.quantities import Count, Duration, Want
+from ksmlab_core.experiment.quantities import Count, Duration, Names, Want
 
 
 class Scan(Arguments):
@@ -66,6 +66,13 @@ class Reclaim(Arguments):
         if not isinstance(value, dict) or not value:
             raise wrong(f"{shown(value)} is not an amount to reclaim", "all, or {pages: n}")
         return value
+
+
+class Memcg(Arguments):
+    """Reclaim from here on is on behalf of a memory cgroup with these processes only, or of nobody again."""
+
+    step = "memcg"
+    process: Names = Field(NOT_GIVEN, description="processes of the cgroup; all when left out")
 
 
 class Lru(RootModel[Literal["deactivate", "shrink", "drain"]]):
@@ -203,7 +210,7 @@ STEPS: Final[dict[str, type[Any]]] = {
     model.step: model
     for model in (
         Spawn, Mmap, Munmap, Madvise, Mprotect, Mlock, Munlock, Fork, Exit, Write, Touch, Read, Scan, Reclaim,
-        Lru, Swapoff, Swapon, Mremap, Set, Sleep, Pin, Unpin, Lock, Unlock, Fail, Sample, Expect, Measured,
+        Memcg, Lru, Swapoff, Swapon, Mremap, Set, Sleep, Pin, Unpin, Lock, Unlock, Fail, Sample, Expect, Measured,
     )
 }  # fmt: skip
 """Every kind of step, by the key that files give it."""

@@ -148,6 +148,11 @@ class _View:
         """The stable nodes in use."""
         return np.flatnonzero(self.m.node.kpage != t.NONE)
 
+    def named(self, nodes: Any) -> Any:
+        """Which of these nodes their frames name; the others are stale (R-B-OBJ-2)."""
+        pages = self.m.node.kpage[nodes]
+        return self.ksm[pages] & (self.m.frame.mapping[pages] == nodes)
+
     def items(self) -> Any:
         """The rmap_items in use."""
         return np.flatnonzero(self.m.item.mm != t.NONE)
@@ -221,8 +226,8 @@ def _inv5(checker: Checker, v: _View) -> Iterator[Violation]:
 
 def _inv6(_checker: Checker, v: _View) -> Iterator[Violation]:
     nodes = v.nodes()
-    pages = v.m.node.kpage[nodes]
-    for node in nodes[~v.ksm[pages] | (v.m.frame.mapping[pages] != nodes)][:4]:
+    stale = nodes[~v.named(nodes)] if v.sc[t.SW_NODE_HOLDS_REF] else nodes[:0]
+    for node in stale[:4]:
         yield Violation("INV-6", f"node {node}", f"its frame {v.m.node.kpage[node]} does not name it")
     owned = np.flatnonzero(v.ksm & (v.m.frame.mapping != t.NONE))
     for page in owned[v.m.node.kpage[v.m.frame.mapping[owned]] != owned][:4]:
@@ -249,11 +254,15 @@ def _inv7(_checker: Checker, v: _View) -> Iterator[Violation]:
     if sorted(nodes) != v.nodes().tolist():
         yield Violation("INV-7", "stable tree", f"{len(nodes)} nodes in the tree, {len(v.nodes())} exist")
         return
-    contents = v.m.frame.content[v.m.node.kpage[nodes]]
+    contents = v.m.node.content[nodes]
+    known = np.array(nodes, np.int64)
+    wrong = v.named(known) & (contents != v.m.frame.content[v.m.node.kpage[nodes]])
+    for node in known[wrong][:4]:
+        yield Violation("INV-7", f"node {node}", f"its page does not hold {v.m.node.content[node]} any more")
     for i in np.flatnonzero(contents[1:] <= contents[:-1])[:4]:
         yield Violation("INV-7", f"nodes {nodes[i]} and {nodes[i + 1]}", "not in memcmp order, or equal")
     for node in nodes:
-        if v.m.node.hlist[node] == t.NONE:
+        if v.m.node.hlist[node] == t.NONE and v.sc[t.SW_FREE_NODE_ON_LAST_ITEM]:
             yield Violation("INV-7", f"node {node}", "in the tree without items")
 
 
@@ -284,8 +293,12 @@ def _inv8(_checker: Checker, v: _View) -> Iterator[Violation]:
     for node, length in lengths.items():
         if length != v.m.node.nr_items[node]:
             yield Violation("INV-8", f"node {node}", f"counts {v.m.node.nr_items[node]} items, lists {length}")
-    if sum(lengths.values()) != int(np.count_nonzero(state == t.ITEM_STABLE)):
+    stable = items[state == t.ITEM_STABLE]
+    if sum(lengths.values()) != len(stable):
         yield Violation("INV-8", "nodes", "list another number of items than are in the stable state")
+    held = v.m.item.anon_vma[stable]
+    for item in stable[(held < 0) | (held >= int(v.sc[t.NR_ANON_VMAS]))][:4]:
+        yield Violation("INV-8", f"item {item}", f"stable, but holds no anon_vma: {v.m.item.anon_vma[item]}")
 
 
 def _inv9(_checker: Checker, v: _View) -> Iterator[Violation]:
@@ -397,6 +410,8 @@ def _inv15(checker: Checker, v: _View) -> Iterator[Violation]:
 
 
 def _inv16(_checker: Checker, v: _View) -> Iterator[Violation]:
+    if not v.sc[t.SW_NODE_HOLDS_REF]:
+        return
     pages = v.m.node.kpage[v.nodes()]
     for page in pages[(v.pg[pages] & t.PG_WRITEBACK) != 0][:4]:
         yield Violation("INV-16", f"frame {page}", "owned by a node and under writeback", page=int(page))

@@ -36,6 +36,7 @@ from ksmlab_core.mm.mm_types import (
     PTE_PRESENT,
     PTE_SWAP,
     PTE_YOUNG,
+    SW_RMAP_ANON_VMA,
     TICK,
     UNEVICTABLE_PGMLOCKED,
     VM_LOCKED,
@@ -266,11 +267,67 @@ def _clear_young(m, p):
 
 
 @jit
+def _covering_vma(m, item, vma, forks):
+    """`vma`, or the next of its anon_vma, that covers the item's address: of the item's process, or (`forks`) of others.
+
+    The others are fork children, which ksmd may not have visited since (R-B-OBJ-1). NONE when there is no more.
+    """
+    address = m.item.address[item]
+    while vma != NONE:
+        inside = m.vma.vm_start[vma] <= address and address < m.vma.vm_end[vma]
+        if inside and (m.vma.mm[vma] != m.item.mm[item]) == (forks != 0):
+            break
+        vma = m.vma.anon_next[vma]
+    return vma
+
+
+@jit
+def _first_covering_vma(m, item, forks):
+    return _covering_vma(m, item, m.anon.first[m.item.anon_vma[item]], forks)
+
+
+@jit
+def _pte_in(m, item, vma):
+    return m.vma.pte_base[vma] + m.item.address[item] - m.vma.vm_start[vma]
+
+
+@jit
+def _page_referenced_in_vmas(m, page, node):
+    """(young ptes, VM_LOCKED seen) over the real vmas of the node's items, then over those of fork children."""
+    mapcount = m.frame.mapcount[page]
+    referenced = 0
+    for forks in range(2):
+        item = m.node.hlist[node]
+        while item != NONE and mapcount > 0:
+            vma = _first_covering_vma(m, item, forks)
+            while vma != NONE and mapcount > 0:
+                p = _pte_in(m, item, vma)
+                if _in_reclaimed_memcg(m, m.vma.mm[vma]) and page_check_address(m, page, p):
+                    if m.vma.vm_flags[vma] & VM_LOCKED:
+                        return referenced, True
+                    young = _clear_young(m, p)
+                    if young and not m.vma.vm_flags[vma] & VM_SEQ_READ:
+                        referenced += 1
+                    mapcount -= 1
+                vma = _covering_vma(m, item, m.vma.anon_next[vma], forks)
+            item = m.item.hlist_next[item]
+    return referenced, False
+
+
+@jit
 def _page_referenced_ksm(m, page):
-    """Young ptes among those that the node's items describe (R-REF-3, R-REF-5); real vmas stay unseen (R-REF-4)."""
+    """(young ptes, VM_LOCKED seen) of a KSM page; an orphan's ptes cannot be found."""
     node = page_stable_node(m, page)
     if node == NONE:
-        return 0
+        return 0, False
+    if m.sc[SW_RMAP_ANON_VMA]:
+        return _page_referenced_in_vmas(m, page, node)
+    return _page_referenced_at_items(m, page, node), False
+
+
+@jit
+def _page_referenced_at_items(m, page, node):
+    """Young ptes among those that the node's items describe (R-REF-3, R-REF-5); real vmas stay unseen (R-REF-4)."""
     _use_fallback_vma(m)
     mapcount = m.frame.mapcount[page]
     referenced = 0
@@ -320,7 +377,8 @@ def page_referenced(m, page, is_locked):
     if page_ksm(m, page):
         if not is_locked and not trylock_page(m, page):
             return referenced + 1, locked
-        referenced += _page_referenced_ksm(m, page)
+        young, locked = _page_referenced_ksm(m, page)
+        referenced += young
     elif page_anon(m, page):
         young, locked = _page_referenced_anon(m, page)
         referenced += young
@@ -360,9 +418,12 @@ def _try_to_unmap_one(m, page, p, vm_flags, flags):
     """Turn one pte of the page into a swap pte (R-TTU-4)."""
     if not page_check_address(m, page, p):
         return SWAP_AGAIN
-    if not flags & TTU_IGNORE_MLOCK and vm_flags & VM_LOCKED:
-        mlock_vma_page(m, page)
-        return SWAP_MLOCK
+    if not flags & TTU_IGNORE_MLOCK:
+        if vm_flags & VM_LOCKED:
+            mlock_vma_page(m, page)
+            return SWAP_MLOCK
+        if flags & TTU_ACTION_MASK == TTU_MUNLOCK:
+            return SWAP_AGAIN
     if not flags & TTU_IGNORE_ACCESS and m.pte_flags[p] & PTE_YOUNG:
         m.pte_flags[p] &= 0xFF ^ PTE_YOUNG
         return SWAP_FAIL
@@ -385,10 +446,9 @@ def _try_to_unmap_one(m, page, p, vm_flags, flags):
 
 
 @jit
-def _try_to_unmap_ksm(m, page, flags):
+def _try_to_unmap_at_items(m, page, node, flags):
     """Over the node's items, newest first, as if every vma had no flags (R-TTU-2, R-TTU-3)."""
-    node = page_stable_node(m, page)
-    if node == NONE or flags & TTU_ACTION_MASK != TTU_UNMAP:
+    if flags & TTU_ACTION_MASK != TTU_UNMAP:
         return SWAP_FAIL
     _use_fallback_vma(m)
     result = SWAP_AGAIN
@@ -400,6 +460,33 @@ def _try_to_unmap_ksm(m, page, flags):
             break
         item = m.item.hlist_next[item]
     return result
+
+
+@jit
+def _try_to_unmap_in_vmas(m, page, node, flags):
+    """Over the real vmas of the node's items, newest first, then over those of fork children (R-B-OBJ-1)."""
+    for forks in range(2):
+        item = m.node.hlist[node]
+        while item != NONE:
+            vma = _first_covering_vma(m, item, forks)
+            while vma != NONE:
+                result = _try_to_unmap_one(m, page, _pte_in(m, item, vma), m.vma.vm_flags[vma], flags)
+                if result != SWAP_AGAIN or m.frame.mapcount[page] == 0:
+                    return result
+                vma = _covering_vma(m, item, m.vma.anon_next[vma], forks)
+            item = m.item.hlist_next[item]
+    return SWAP_AGAIN
+
+
+@jit
+def _try_to_unmap_ksm(m, page, flags):
+    """Unmap a KSM page, or look for a lock on it (TTU_MUNLOCK); an orphan's ptes cannot be found."""
+    node = page_stable_node(m, page)
+    if node == NONE:
+        return SWAP_FAIL
+    if m.sc[SW_RMAP_ANON_VMA]:
+        return _try_to_unmap_in_vmas(m, page, node, flags)
+    return _try_to_unmap_at_items(m, page, node, flags)
 
 
 @jit

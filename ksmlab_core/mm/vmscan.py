@@ -30,6 +30,7 @@ from ksmlab_core.mm.mm_types import (
     RECENT_ROTATED,
     RECENT_SCANNED,
     SCRATCH_SIZE,
+    SW_NODE_HOLDS_REF,
     SW_SHRINK_FALLS_THROUGH,
     SWAP_CLUSTER_MAX,
     TICK,
@@ -193,7 +194,7 @@ def _pageout(m, page):
 @jit
 def _why_kept(m, page):
     """What keeps an unmapped page: its stable node (R-RECL-6), somebody's reference, or only the order of visits."""
-    if page_stable_node(m, page) != NONE:
+    if m.sc[SW_NODE_HOLDS_REF] and page_stable_node(m, page) != NONE:
         return PAGE_UNMAPPED
     return PAGE_PINNED if m.frame.refcount[page] > 2 else PAGE_KEPT
 

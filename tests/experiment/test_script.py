@@ -82,6 +82,8 @@ def last_args(desk, *steps):
         ("scan: {pages: 10}", {"passes": None, "pages": 10}),
         ("reclaim: all", {"pages": None}),
         ("reclaim: {pages: 10}", {"pages": 10}),
+        ("memcg: {process: a}", {"process": ["a"]}),
+        ("memcg: {}", {"process": None}),
         ("lru: deactivate", {"action": "deactivate"}),
         ("lru: drain", {"action": "drain"}),
         ("swapoff: true", {}),
@@ -150,6 +152,7 @@ def test_every_step_has_a_place_and_is_tested_here(desk):
         ("scan: »3", "scan: 3 is not a mapping"),
         ("reclaim: »some", "reclaim: 'some' is not an amount to reclaim; all, or {pages: n}"),
         ("reclaim: »{}", "reclaim: a mapping is not an amount to reclaim; all, or {pages: n}"),
+        ("memcg: {process: »nobody}", "memcg.process: there is no process nobody yet; processes: a, b"),
         ("reclaim: {»page: 3}", "reclaim.page: unknown key; allowed: pages; did you mean 'pages'?"),
         (
             "lru: »shrnk",
