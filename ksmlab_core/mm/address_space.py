@@ -155,6 +155,7 @@ class AddressSpaces:
             vm_pgoff=int(m.vma.vm_pgoff[vma]) + offset,
             vm_flags=int(m.vma.vm_flags[vma]),
             anon_vma=int(m.vma.anon_vma[vma]),
+            node=int(m.vma.node[vma]),
             pte_base=int(m.vma.pte_base[vma]) + offset,
         )
         m.vma.vm_end[vma] = address
@@ -220,8 +221,8 @@ class AddressSpaces:
         """Has the process not exited?"""
         return bool(self.state.m.mm.users[mm])
 
-    def mmap(self, mm: int, pages: int, flags: int = t.VM_WRITE) -> int:
-        """A new private anonymous area (VM_*); its address."""
+    def mmap(self, mm: int, pages: int, flags: int = t.VM_WRITE, node: int = t.NONE) -> int:
+        """A new private anonymous area (VM_*), its pages from one NUMA node if they can be had there; its address."""
         m = self.state.m
         start = int(m.mm.next_free[mm])
         m.mm.next_free[mm] = start + pages + GAP
@@ -234,6 +235,7 @@ class AddressSpaces:
             vm_pgoff=start,
             vm_flags=flags & ~t.VM_LOCKED,
             anon_vma=t.NONE,
+            node=node,
             pte_base=base,
         )
         self._insert_vma(mm, vma)
@@ -305,6 +307,7 @@ class AddressSpaces:
             vm_pgoff=int(m.vma.vm_pgoff[vma]) + (distance if untouched else 0),
             vm_flags=int(m.vma.vm_flags[vma]),
             anon_vma=int(m.vma.anon_vma[vma]),
+            node=int(m.vma.node[vma]),
             pte_base=first,
         )
         self._insert_vma(mm, new)
@@ -443,6 +446,7 @@ class AddressSpaces:
             vm_pgoff=int(m.vma.vm_pgoff[source]),
             vm_flags=int(m.vma.vm_flags[source]) & ~t.VM_LOCKED,
             anon_vma=int(m.vma.anon_vma[source]),
+            node=int(m.vma.node[source]),
             pte_base=base,
         )
         self._insert_vma(child, vma)

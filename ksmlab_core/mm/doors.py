@@ -66,6 +66,7 @@ from ksmlab_core.mm.mm_types import (
     VM_MERGEABLE,
 )
 from ksmlab_core.mm.mmap import mlock_pte_range, munlock_pte_range, zap_pte_range
+from ksmlab_core.mm.numa import tree_of
 from ksmlab_core.mm.page_alloc import page_ksm, page_stable_node, put_page
 from ksmlab_core.mm.rmap import address_of
 from ksmlab_core.mm.stable_tree import stable_tree_twin
@@ -361,7 +362,7 @@ def swapin_facts(
         facts[7] = swapin_needs_copy(m, page, p)
         facts[8] = may_share(m, page, p)
     if m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE:
-        twin = stable_tree_twin(m, content)
+        twin = stable_tree_twin(m, content, tree_of(m, m.slot.frame[e]) if facts[0] else 0)
         if twin != NONE:
             facts[5] = m.node.kpage[twin]
             facts[6] = m.node.nr_items[twin]

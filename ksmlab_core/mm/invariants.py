@@ -145,8 +145,21 @@ class _View:
         return np.bincount(held, minlength=self.nr_frames) if held else np.zeros(self.nr_frames, np.int64)
 
     def nodes(self) -> Any:
-        """The stable nodes in use."""
-        return np.flatnonzero(self.m.node.kpage != t.NONE)
+        """The stable nodes in use that have a page."""
+        return np.flatnonzero((self.m.node.kpage != t.NONE) & (self.m.node.kind != t.NODE_CHAIN))
+
+    def chains(self) -> Any:
+        """The chains of stable nodes of equal content."""
+        return np.flatnonzero((self.m.node.kpage != t.NONE) & (self.m.node.kind == t.NODE_CHAIN))
+
+    def dups(self, chain: int) -> list[int]:
+        """The nodes of a chain, newest first."""
+        out: list[int] = []
+        dup = int(self.m.node.hlist[chain])
+        while dup != t.NONE and len(out) <= len(self.m.node.kpage):
+            out.append(dup)
+            dup = int(self.m.node.rb_left[dup])
+        return out
 
     def named(self, nodes: Any) -> Any:
         """Which of these nodes their frames name; the others are stale (R-B-OBJ-2)."""
@@ -250,20 +263,47 @@ def _in_order(columns: Any, root: int) -> list[int]:
 
 
 def _inv7(_checker: Checker, v: _View) -> Iterator[Violation]:
-    nodes = _in_order(v.m.node, int(v.sc[t.ROOT_STABLE]))
-    if sorted(nodes) != v.nodes().tolist():
-        yield Violation("INV-7", "stable tree", f"{len(nodes)} nodes in the tree, {len(v.nodes())} exist")
+    nodes, linked = v.m.node, []
+    for tree in range(int(v.sc[t.NR_NODES])):
+        in_tree = _in_order(nodes, int(v.sc[t.ROOT_STABLE + tree]))
+        contents = nodes.content[in_tree]
+        for i in np.flatnonzero(contents[1:] <= contents[:-1])[:4]:
+            yield Violation("INV-7", f"nodes {in_tree[i]} and {in_tree[i + 1]}", "not in memcmp order, or equal")
+        for node in np.array(in_tree, np.int64)[nodes.nid[in_tree] != tree][:4]:
+            yield Violation("INV-7", f"node {node}", f"in tree {tree}, marked as of tree {nodes.nid[node]}")
+        linked += [node for node in in_tree if nodes.kind[node] == t.NODE_PLAIN]
+        linked += [dup for node in in_tree if nodes.kind[node] == t.NODE_CHAIN for dup in v.dups(node)]
+    if sorted(linked) != v.nodes().tolist():
+        yield Violation("INV-7", "stable tree", f"{len(linked)} nodes in the tree, {len(v.nodes())} exist")
         return
-    contents = v.m.node.content[nodes]
-    known = np.array(nodes, np.int64)
-    wrong = v.named(known) & (contents != v.m.frame.content[v.m.node.kpage[nodes]])
+    known = np.array(linked, np.int64)
+    wrong = v.named(known) & (nodes.content[known] != v.m.frame.content[nodes.kpage[known]])
     for node in known[wrong][:4]:
-        yield Violation("INV-7", f"node {node}", f"its page does not hold {v.m.node.content[node]} any more")
-    for i in np.flatnonzero(contents[1:] <= contents[:-1])[:4]:
-        yield Violation("INV-7", f"nodes {nodes[i]} and {nodes[i + 1]}", "not in memcmp order, or equal")
-    for node in nodes:
-        if v.m.node.hlist[node] == t.NONE and v.sc[t.SW_FREE_NODE_ON_LAST_ITEM]:
+        yield Violation("INV-7", f"node {node}", f"its page does not hold {nodes.content[node]} any more")
+    for node in linked:
+        if nodes.hlist[node] == t.NONE and v.sc[t.SW_FREE_NODE_ON_LAST_ITEM]:
             yield Violation("INV-7", f"node {node}", "in the tree without items")
+    yield from _chains(v)
+
+
+def _chains(v: _View) -> Iterator[Violation]:
+    """R-B-MAX-2: a chain holds the nodes of one content, linked both ways; chains and dups are counted."""
+    nodes, dups = v.m.node, 0
+    for chain in v.chains():
+        before = t.NONE
+        for dup in v.dups(int(chain)):
+            same = nodes.content[dup] == nodes.content[chain] and nodes.nid[dup] == nodes.nid[chain]
+            if nodes.kind[dup] != t.NODE_DUP or nodes.rb_parent[dup] != chain or not same:
+                yield Violation("INV-7", f"node {dup}", f"listed in chain {chain}, of which it is no dup")
+            if nodes.rb_right[dup] != before:
+                yield Violation("INV-7", f"chain {chain}", f"broken link at node {dup}")
+            before, dups = dup, dups + 1
+    for name, scalar, have in (
+        ("stable_node_chains", t.KSM_STABLE_NODE_CHAINS, len(v.chains())),
+        ("stable_node_dups", t.KSM_STABLE_NODE_DUPS, dups),
+    ):
+        if have != int(v.sc[scalar]):
+            yield Violation("INV-8", name, f"counts {v.sc[scalar]}, {have} exist")
 
 
 def _list_of_node(v: _View, node: int) -> list[int]:
@@ -321,8 +361,12 @@ def _inv9(_checker: Checker, v: _View) -> Iterator[Violation]:
         if age > 1:
             yield Violation("INV-9", f"item {item}", f"in the unstable state since {age} passes")
     if v.sc[t.SCAN_SLOT] != t.MM_HEAD:  # between passes the tree is the last one's, and about to be emptied
-        reachable = _in_order(v.m.item, int(v.sc[t.ROOT_UNSTABLE]))
-        if sorted(reachable) != sorted(item for item, age in ages.items() if age == 0):
+        reachable = [
+            (item, tree)
+            for tree in range(int(v.sc[t.NR_NODES]))
+            for item in _in_order(v.m.item, int(v.sc[t.ROOT_UNSTABLE + tree]))
+        ]
+        if sorted(reachable) != sorted((item, int(v.m.item.nid[item])) for item, age in ages.items() if age == 0):
             yield Violation("INV-9", "unstable tree", f"holds {reachable}, of this pass are {ages}")
 
 

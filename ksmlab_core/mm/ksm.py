@@ -16,6 +16,7 @@ from ksmlab_core.mm.memory import (
 )
 from ksmlab_core.mm.mlock import munlock_vma_page
 from ksmlab_core.mm.mm_types import (
+    ALLOC_NODE,
     COST_CHECKSUM,
     COST_COPY,
     COST_MERGE,
@@ -28,7 +29,9 @@ from ksmlab_core.mm.mm_types import (
     KSM_FORKED,
     KSM_KPAGES,
     KSM_MAX_KERNEL_PAGES,
+    KSM_MAX_PAGE_SHARING,
     KSM_MERGES,
+    KSM_ONE_TREE_PER_NODE,
     KSM_PAGES_SCANNED,
     KSM_PAGES_SHARED,
     KSM_PAGES_UNSHARED,
@@ -39,6 +42,7 @@ from ksmlab_core.mm.mm_types import (
     MM_HEAD,
     MMF_VM_MERGEABLE,
     NONE,
+    NR_NODES,
     PG_ANON_EXCLUSIVE,
     PG_DIRTY,
     PG_MLOCKED,
@@ -70,6 +74,7 @@ from ksmlab_core.mm.mm_types import (
     VM_MERGEABLE,
     ZERO_PAGE,
 )
+from ksmlab_core.mm.numa import page_to_nid, tree_of
 from ksmlab_core.mm.page_alloc import (
     alloc_page,
     get_page,
@@ -370,6 +375,7 @@ def _try_to_merge_with_ksm_page(m, item, page, kpage):
 @jit
 def _copy_to_ksm_page(m, item, page):
     """(a new KSM page that replaces `page` at the item, with a reference for the caller, or NONE; did it?)."""
+    m.sc[ALLOC_NODE] = page_to_nid(m, page)
     kpage = alloc_page(m)
     if kpage == NONE:
         return NONE, False
@@ -449,9 +455,10 @@ def _checksum_changed(m, item, page):
 def _unstable_tree_search_insert(m, item, page):
     """The item of an equal page in the unstable tree; else NONE, with `item` inserted or not (R-UNST-1, R-UNST-2)."""
     content = m.frame.content[page]
+    tree = tree_of(m, page)
     parent = NONE
     left = False
-    t = m.sc[ROOT_UNSTABLE]
+    t = m.sc[ROOT_UNSTABLE + tree]
     while t != NONE:
         prefetch(m.item.mm, m.item.rb_left[t])  # whichever it will be, it is on its way
         prefetch(m.item.mm, m.item.rb_right[t])
@@ -460,13 +467,16 @@ def _unstable_tree_search_insert(m, item, page):
             return NONE
         order = compare(m, content, tree_page)
         if order == 0:
+            if m.sc[KSM_ONE_TREE_PER_NODE] and tree_of(m, tree_page) != tree:
+                return NONE  # the page at that address is on another node by now
             return t
         parent = t
         left = order < 0
         t = m.item.rb_left[t] if left else m.item.rb_right[t]
     m.item.state[item] = ITEM_UNSTABLE
     m.item.seqnr[item] = m.sc[SCAN_SEQNR] & 0xFF
-    rb_link(m.item, m.sc, ROOT_UNSTABLE, item, parent, left)
+    m.item.nid[item] = tree
+    rb_link(m.item, m.sc, ROOT_UNSTABLE + tree, item, parent, left)
     m.sc[KSM_PAGES_UNSHARED] += 1
     return NONE
 
@@ -566,7 +576,7 @@ def _found_node(m, page):
     if node != NONE:
         m.sc[KSM_FORKED] += 1
         return node
-    return stable_tree_search(m, m.frame.content[page])
+    return stable_tree_search(m, m.frame.content[page], tree_of(m, page))
 
 
 @jit
@@ -603,12 +613,20 @@ def _merge_pair(m, item, page, tree_item):
 
 @jit
 def cmp_and_merge_page(m, page, item):
-    """What ksmd does with one page: R-CMP steps 1 to 6."""
-    remove_rmap_item_from_tree(m, item)
+    """What ksmd does with one page: R-CMP steps 1 to 6.
+
+    Kernels with max_page_sharing that search before the checksum leave the tree behind the search: the item itself then
+    makes its node one that can be joined.
+    """
     early = m.sc[SW_CHECKSUM_BEFORE_STABLE] and page_stable_node(m, page) == NONE
+    leave_late = m.sc[KSM_MAX_PAGE_SHARING] and not m.sc[SW_CHECKSUM_BEFORE_STABLE]
+    if not leave_late:
+        remove_rmap_item_from_tree(m, item)
     if early and (_checksum_changed(m, item, page) or _try_to_merge_with_zero_page(m, item, page)):
         return
     node = _found_node(m, page)
+    if leave_late:
+        remove_rmap_item_from_tree(m, item)
     if node != NONE:
         _join_stable(m, item, page, node)
         return
@@ -698,13 +716,20 @@ SCAN_NO_ITEM = 3  # no rmap_item could be had: the batch ends
 
 
 @jit
+def empty_unstable_trees(m):
+    """What every pass begins with (R-SCAN-3, R-B-SCAN-1)."""
+    if m.sc[SW_DRAIN_AT_PASS]:
+        lru_add_drain(m)
+    for tree in range(m.sc[NR_NODES]):
+        m.sc[ROOT_UNSTABLE + tree] = NONE
+
+
+@jit
 def begin_pass(m):
     """Between passes: empty the unstable tree and go to the first process (R-SCAN-3)."""
     if m.sc[SCAN_SLOT] == MM_HEAD:
         advisor_start_scan(m)
-        if m.sc[SW_DRAIN_AT_PASS]:
-            lru_add_drain(m)
-        m.sc[ROOT_UNSTABLE] = NONE
+        empty_unstable_trees(m)
         _begin_mm(m, m.mm.slot_next[MM_HEAD])
 
 
@@ -780,9 +805,7 @@ def scan_pte(m, p, may_skip):
 def begin_ordered_pass(m):
     """A pass whose order a policy gives: the unstable tree starts empty (R-SCAN-3)."""
     advisor_start_scan(m)
-    if m.sc[SW_DRAIN_AT_PASS]:
-        lru_add_drain(m)
-    m.sc[ROOT_UNSTABLE] = NONE
+    empty_unstable_trees(m)
 
 
 @jit

@@ -39,13 +39,14 @@ _SWITCH_SCALARS = {
     "alloc_on_first_merge": t.SW_ALLOC_ON_FIRST_MERGE,
     "rmap_mode": t.SW_RMAP_ANON_VMA,
     "stale_node": t.SW_STALE_NODE_RESTARTS,
+    "stable_insert_equal": t.SW_CHAIN_EQUAL,
     "mark_zero_pages": t.SW_MARK_ZERO_PAGES,
     "unshare": t.SW_UNSHARE,
     "free_swap_on_merge": t.SW_FREE_SWAP_ON_MERGE,
     "check_readonly": t.SW_CHECK_READONLY,
     "drain_at_pass": t.SW_DRAIN_AT_PASS,
 }
-_SWITCHED_ON = {"rmap_mode": "anon_vma", "stale_node": "restart"}
+_SWITCHED_ON = {"rmap_mode": "anon_vma", "stale_node": "restart", "stable_insert_equal": "chain"}
 
 FAILURES = {
     "alloc_page": t.FAIL_ALLOC_PAGE,
@@ -90,6 +91,7 @@ class Machine(AddressSpaces):
         swap_start: slot at which allocation begins, as on a machine that has swapped before.
         drained: drain the page batches before each pass and each reclaim step; otherwise they stay as the kernel
             leaves them.
+        nodes: NUMA nodes, among which the frames are shared out evenly.
 
     Attributes:
         unmerged_at: how often run=2 has succeeded, and PGFAULT and the pages scanned when it last did.
@@ -104,8 +106,9 @@ class Machine(AddressSpaces):
         costs: str | dict[str, int] = "default",
         swap_start: int = 1,
         drained: bool = True,
+        nodes: int = 1,
     ) -> None:
-        super().__init__(State(frames, slots))
+        super().__init__(State(frames, slots, nodes))
         self.kernel = kernel or profile("seed")
         self.drained = drained
         self.knobs: dict[str, int] = {}
@@ -276,7 +279,7 @@ class Machine(AddressSpaces):
         """Let ksmd look at up to `budget` pages; (looked at, entries of `order` used, reason)."""
         mergeable = min(budget, self.nr_ptes)
         self.state.reserve_items(mergeable + 1)
-        self.state.reserve_nodes(mergeable // 2 + 1)
+        self.state.reserve_nodes(mergeable + 1 if self.sc[t.SW_CHAIN_EQUAL] else mergeable // 2 + 1)
         self._reserve_anon_vmas()
         ptes = order if order is not None else np.empty(0, np.int32)
         result = doors.ksmd(*self.state.doors, budget, ptes, order is not None, stop_when_low)
@@ -362,7 +365,7 @@ class Machine(AddressSpaces):
                 self._call(doors.FREE_SLOT, mm)
             mm = after
         self.sc[t.SCAN_SEQNR] = 0
-        self.sc[t.ROOT_UNSTABLE] = t.NONE
+        self.sc[t.ROOT_UNSTABLE : t.ROOT_UNSTABLE + t.MAX_NUMNODES] = t.NONE
         self.unmerged_at = (self.unmerged_at[0] + 1, int(self.sc[t.PGFAULT]), int(self.sc[t.KSM_PAGES_SCANNED]))
         return OK
 
@@ -373,7 +376,8 @@ class Machine(AddressSpaces):
         they count as the last pass's, which are in no tree (R-REM-2).
         """
         sc, item = self.sc, self.state.m.item
-        sc[t.SCAN_SLOT], sc[t.ROOT_UNSTABLE] = t.MM_HEAD, t.NONE
+        sc[t.SCAN_SLOT] = t.MM_HEAD
+        sc[t.ROOT_UNSTABLE : t.ROOT_UNSTABLE + t.MAX_NUMNODES] = t.NONE
         unstable = (item.mm != t.NONE) & (item.state == t.ITEM_UNSTABLE)
         item.seqnr[unstable] = (int(sc[t.SCAN_SEQNR]) - 1) & 0xFF
 

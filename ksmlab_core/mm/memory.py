@@ -17,6 +17,7 @@ from ksmlab_core.mm.mm_types import (
     KSM_QUEUE_HEAD,
     LRU_ACTIVE_ANON,
     NONE,
+    NR_NODES,
     PG_DIRTY,
     PG_MLOCKED,
     PG_SWAPBACKED,
@@ -40,6 +41,7 @@ from ksmlab_core.mm.mm_types import (
     VM_WRITE,
     ZERO_PAGE,
 )
+from ksmlab_core.mm.numa import allocate_for, tree_of
 from ksmlab_core.mm.page_alloc import (
     alloc_page,
     alloc_zeroed_page,
@@ -161,6 +163,8 @@ def unshare_page(m, p):
     """Give a pte that maps a KSM page, or a zero page of ksmd's, a page of its own, without a write (R-B-UNM-1)."""
     m.sc[PGFAULT] += 1
     m.sc[TICK] += m.sc[COST_FAULT]
+    if m.sc[NR_NODES] > 1:
+        allocate_for(m, m.pte.vma[p])
     result = do_wp_page(m, p)
     if result & VM_FAULT_WRITE:
         m.pte_flags[p] &= 0xFF ^ (PTE_DIRTY | PTE_WRITE)
@@ -269,7 +273,7 @@ def _do_swap_page(m, p, write):
         result = VM_FAULT_MAJOR
         m.sc[PGMAJFAULT] += 1
     if decision == SWAPIN_REMERGE and m.frame.pg[page] & PG_UPTODATE:
-        node = stable_tree_twin(m, m.frame.content[page])
+        node = stable_tree_twin(m, m.frame.content[page], tree_of(m, page))
         if node != NONE:
             _do_remerge(m, p, page, node)
             return (result | do_wp_page(m, p)) if write else result
@@ -310,6 +314,8 @@ def handle_mm_fault(m, p, write):
     """Resolve a fault at a pte; VM_FAULT_* bits."""
     m.sc[PGFAULT] += 1
     m.sc[TICK] += m.sc[COST_FAULT]
+    if m.sc[NR_NODES] > 1:
+        allocate_for(m, m.pte.vma[p])
     flags = m.pte_flags[p]
     if flags & PTE_SWAP:
         return _do_swap_page(m, p, write)

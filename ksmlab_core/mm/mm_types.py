@@ -97,15 +97,21 @@ _ITEM_FIELDS: list[tuple[str, Any, int]] = [
     ("anon_vma", np.int32, 36),  # STABLE: the anon_vma of its area when it was merged, by which its ptes are found
     ("age", np.uint8, 40),  # encounters while smart_scan was on, saturating at 255
     ("remaining_skips", np.uint8, 41),
+    ("nid", np.uint8, 42),  # UNSTABLE: NUMA node whose tree it is in
 ]
 ITEM = np.dtype(
     {
         "names": [name for name, _, _ in _ITEM_FIELDS],
         "formats": [kind for _, kind, _ in _ITEM_FIELDS],
         "offsets": [offset for _, _, offset in _ITEM_FIELDS],
-        "itemsize": 42,
+        "itemsize": 43,
     }
 )
+
+# stable nodes: one of its own in the tree, one of several of equal content, or what stands for these in the tree
+NODE_PLAIN = 0
+NODE_DUP = 1
+NODE_CHAIN = 2
 
 NODE = np.dtype(
     [
@@ -116,6 +122,8 @@ NODE = np.dtype(
         ("rb_left", np.int32),
         ("rb_right", np.int32),
         ("rb_color", np.uint8),
+        ("kind", np.uint8),  # NODE_*
+        ("nid", np.uint8),  # NUMA node whose tree it is in; 0 while there is one tree for all
         ("content", np.int64),  # content number of its page, which outlives the page; no kernel has this
     ],
     align=True,
@@ -183,6 +191,7 @@ VMA = np.dtype(
         ("anon_vma", np.int32),  # NONE until the first anon fault
         ("pte_base", np.int32),  # pte of vm_start
         ("vm_next", np.int32),  # next vma of the process
+        ("node", np.int32),  # NUMA node that its pages are to come from, or NONE: the first
         ("anon_next", np.int32),  # next vma of the same anon_vma
         ("anon_prev", np.int32),
     ],
@@ -201,6 +210,7 @@ PAGEVEC_SIZE = 14
 PVEC_ROTATE = 2  # the batches: to the inactive list, to the active list, to be rotated to the inactive tail
 NR_PVEC = 3
 
+MAX_NUMNODES = 8
 SWAP_CLUSTER_MAX = 32
 SWAPFILE_CLUSTER = 256
 DEF_PRIORITY = 12
@@ -212,7 +222,11 @@ NOW = next(_scalar)  # ns of simulated time
 TICK = next(_scalar)  # ns charged by the operation under way, moved to an account by whoever called it
 NR_FRAMES = next(_scalar)  # page frames the workload may use (frame 0, the zero page, not counted)
 NR_FREE = next(_scalar)  # free frames
-FREE_FRAME = next(_scalar)  # head of the free list
+FREE_FRAME = next(_scalar)  # head of the free list, one per NUMA node
+for _ in range(MAX_NUMNODES - 1):
+    next(_scalar)
+NR_NODES = next(_scalar)  # NUMA nodes, each with an equal share of the frames
+ALLOC_NODE = next(_scalar)  # the node that the next allocation is to come from, if it has a frame
 NEXT_INSERTED = next(_scalar)  # least order of arrival of the next allocation
 LRU_HEAD = next(_scalar)
 for _ in range(NR_LRU - 1):
@@ -250,8 +264,12 @@ SWAP_CLUSTER_NR = next(_scalar)
 SWAP_INUSE = next(_scalar)  # slots in use
 PAGE_CLUSTER = next(_scalar)  # log2 of the readahead window in slots
 
-ROOT_STABLE = next(_scalar)  # roots of the two trees
+ROOT_STABLE = next(_scalar)  # roots of the two trees, one per NUMA node
+for _ in range(MAX_NUMNODES - 1):
+    next(_scalar)
 ROOT_UNSTABLE = next(_scalar)
+for _ in range(MAX_NUMNODES - 1):
+    next(_scalar)
 SCAN_SLOT = next(_scalar)  # the cursor: slot, address (vpn), item before the next one, number of the pass
 SCAN_ADDRESS = next(_scalar)
 SCAN_PREV = next(_scalar)
@@ -313,6 +331,7 @@ SW_STALE_NODE_RESTARTS = next(_scalar)
 SW_FREE_NODE_ON_LAST_ITEM = next(_scalar)
 SW_ALLOC_ON_FIRST_MERGE = next(_scalar)
 SW_RMAP_ANON_VMA = next(_scalar)
+SW_CHAIN_EQUAL = next(_scalar)
 SW_MARK_ZERO_PAGES = next(_scalar)
 SW_UNSHARE = next(_scalar)
 SW_FREE_SWAP_ON_MERGE = next(_scalar)

@@ -96,10 +96,10 @@ _SWITCHES = (
     ),
     Switch(
         "stable_insert_equal",
-        ("fail",),
+        ("fail", "chain"),
         "2.6.32 (chains from 2c653d0ee2ae, 4.13)",
-        "inserting content that the stable tree holds already fails",
-        ("R-STAB-2",),
+        "inserting content that the stable tree holds already fails, or makes a chain of nodes of that content",
+        ("R-STAB-2", "R-B-SCAN-7", "R-B-MAX-2"),
     ),
     Switch(
         "copy_test",
