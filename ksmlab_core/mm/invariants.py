@@ -148,6 +148,11 @@ class _View:
         """The stable nodes in use that have a page."""
         return np.flatnonzero((self.m.node.kpage != t.NONE) & (self.m.node.kind != t.NODE_CHAIN))
 
+    def contents(self, nodes: Any) -> Any:
+        """What is compared on the way down at each of these nodes: its page's content, or what it had."""
+        named = self.named(nodes) & (self.m.node.kind[nodes] != t.NODE_CHAIN)
+        return np.where(named, self.m.frame.content[self.m.node.kpage[nodes]], self.m.node.content[nodes])
+
     def chains(self) -> Any:
         """The chains of stable nodes of equal content."""
         return np.flatnonzero((self.m.node.kpage != t.NONE) & (self.m.node.kind == t.NODE_CHAIN))
@@ -242,6 +247,9 @@ def _inv6(_checker: Checker, v: _View) -> Iterator[Violation]:
     stale = nodes[~v.named(nodes)] if v.sc[t.SW_NODE_HOLDS_REF] else nodes[:0]
     for node in stale[:4]:
         yield Violation("INV-6", f"node {node}", f"its frame {v.m.node.kpage[node]} does not name it")
+    kept = v.m.node.content[nodes] == v.m.frame.content[v.m.node.kpage[nodes]]
+    for node in nodes[v.named(nodes) & ~kept][:4]:
+        yield Violation("INV-6", f"node {node}", f"notes content {v.m.node.content[node]}, its page has another")
     owned = np.flatnonzero(v.ksm & (v.m.frame.mapping != t.NONE))
     for page in owned[v.m.node.kpage[v.m.frame.mapping[owned]] != owned][:4]:
         yield Violation("INV-6", f"frame {page}", f"names node {v.m.frame.mapping[page]}, not so back", page=int(page))
@@ -266,7 +274,7 @@ def _inv7(_checker: Checker, v: _View) -> Iterator[Violation]:
     nodes, linked = v.m.node, []
     for tree in range(int(v.sc[t.NR_NODES])):
         in_tree = _in_order(nodes, int(v.sc[t.ROOT_STABLE + tree]))
-        contents = nodes.content[in_tree]
+        contents = v.contents(np.array(in_tree, np.int64))
         for i in np.flatnonzero(contents[1:] <= contents[:-1])[:4]:
             yield Violation("INV-7", f"nodes {in_tree[i]} and {in_tree[i + 1]}", "not in memcmp order, or equal")
         for node in np.array(in_tree, np.int64)[nodes.nid[in_tree] != tree][:4]:
@@ -276,10 +284,6 @@ def _inv7(_checker: Checker, v: _View) -> Iterator[Violation]:
     if sorted(linked) != v.nodes().tolist():
         yield Violation("INV-7", "stable tree", f"{len(linked)} nodes in the tree, {len(v.nodes())} exist")
         return
-    known = np.array(linked, np.int64)
-    wrong = v.named(known) & (nodes.content[known] != v.m.frame.content[nodes.kpage[known]])
-    for node in known[wrong][:4]:
-        yield Violation("INV-7", f"node {node}", f"its page does not hold {nodes.content[node]} any more")
     for node in linked:
         if nodes.hlist[node] == t.NONE and v.sc[t.SW_FREE_NODE_ON_LAST_ITEM]:
             yield Violation("INV-7", f"node {node}", "in the tree without items")
@@ -292,7 +296,8 @@ def _chains(v: _View) -> Iterator[Violation]:
     for chain in v.chains():
         before = t.NONE
         for dup in v.dups(int(chain)):
-            same = nodes.content[dup] == nodes.content[chain] and nodes.nid[dup] == nodes.nid[chain]
+            content = v.contents(np.array([dup]))[0]
+            same = content == nodes.content[chain] and nodes.nid[dup] == nodes.nid[chain]
             if nodes.kind[dup] != t.NODE_DUP or nodes.rb_parent[dup] != chain or not same:
                 yield Violation("INV-7", f"node {dup}", f"listed in chain {chain}, of which it is no dup")
             if nodes.rb_right[dup] != before:

@@ -370,15 +370,15 @@ class Rig:
         self.shrink()
 
 
-def kernel(switches: dict[str, Any], knobs: Sequence[str]) -> Any:
-    """The seed kernel with some switches changed and some knobs of later kernels added."""
+def kernel(switches: dict[str, Any], knobs: Sequence[str], base: str = "seed") -> Any:
+    """A kernel with some switches changed and some knobs of later kernels added."""
     from ksmlab_core.mm.profile import KNOBS, KSM_COUNTERS, PROCESS_COUNTERS, profile
 
-    seed = profile("seed").with_switches(switches)
+    asked = profile(base).with_switches(switches)
     if not knobs:
-        return seed
-    more = {**seed.knobs, **{name: KNOBS[name] for name in knobs}}
-    return dataclasses.replace(seed, knobs=more, ksm_counters=KSM_COUNTERS, process_counters=PROCESS_COUNTERS)
+        return asked
+    more = {**asked.knobs, **{name: KNOBS[name] for name in knobs}}
+    return dataclasses.replace(asked, knobs=more, ksm_counters=KSM_COUNTERS, process_counters=PROCESS_COUNTERS)
 
 
 @pytest.fixture
@@ -395,9 +395,10 @@ def machine() -> Any:
         slots: int = 64,
         switches: dict[str, Any] | None = None,
         knobs: Sequence[str] = (),
+        base: str = "seed",
         **kwargs: Any,
     ) -> Rig:
-        made = Machine(kernel(switches or {}, knobs), frames=frames, slots=slots, **{"costs": "free", **kwargs})
+        made = Machine(kernel(switches or {}, knobs, base), frames=frames, slots=slots, **{"costs": "free", **kwargs})
         return Rig(made, Checker(made))
 
     return make
