@@ -198,7 +198,6 @@ _SWITCHES = (
 SWITCHES: Mapping[str, Switch] = MappingProxyType({switch.name: switch for switch in _SWITCHES})
 
 
-
 def contradiction(switches: Mapping[str, Any]) -> tuple[str, str] | None:
     """(switch, why it cannot have its value) where the values of two switches do not go together."""
     if switches["node_holds_ref"] and not switches["free_node_on_last_item"]:
@@ -284,7 +283,7 @@ class Profile:
                 raise ValueError(f"{name} cannot be {value!r} in this version; known: {known}")
         switches = {**self.switches, **changes}
         if (wrong := contradiction(switches)) is not None:
-            raise ValueError("{} cannot be {}: {}".format(wrong[0], switches[wrong[0]], wrong[1]))
+            raise ValueError(f"{wrong[0]} cannot be {switches[wrong[0]]}: {wrong[1]}")
         return replace(
             self,
             switches=MappingProxyType(switches),

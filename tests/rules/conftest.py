@@ -333,8 +333,7 @@ class Rig:
     def nodes(self) -> list[int]:
         """The stable nodes that exist."""
         return [
-            int(node)
-            for node in np.flatnonzero((self.m.node.kpage != t.NONE) & (self.m.node.kind != t.NODE_CHAIN))
+            int(node) for node in np.flatnonzero((self.m.node.kpage != t.NONE) & (self.m.node.kind != t.NODE_CHAIN))
         ]
 
     def slots_ring(self) -> list[int]:
