@@ -114,6 +114,10 @@ class Rehearsal:
         for name in step.args["process"] or ():
             self._living(name, (*path, "process"))
 
+    def _prctl(self, step: Step, path: KeyPath) -> None:
+        for name in step.args["process"]:
+            self._living(name, (*path, "process"))
+
     def _mmap(self, step: Step, path: KeyPath) -> None:
         name, pages = step.args["area"], step.args["pages"]
         for process_name in step.args["process"]:

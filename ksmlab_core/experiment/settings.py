@@ -123,6 +123,8 @@ def check_size(complaints: Complaints, machine: Machine) -> None:
     """That this computer can simulate the machine, and that the swap area has the slot it begins at."""
     largest = "memory" if machine.memory >= machine.swap else "swap"
     check_fits(complaints, ("machine", largest), machine.memory + machine.swap, "memory and swap")
+    if machine.nodes > machine.memory:
+        complaints.add(("machine", "nodes"), f"{machine.nodes} NUMA nodes cannot share {machine.memory} pages")
     if machine.swap_start > max(machine.swap, 1):
         allowed = f"at most {machine.swap}, the number of slots"
         complaints.add(("machine", "swap_start"), f"there is no slot {machine.swap_start}", allowed)

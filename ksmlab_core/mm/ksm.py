@@ -37,9 +37,11 @@ from ksmlab_core.mm.mm_types import (
     KSM_PAGES_UNSHARED,
     KSM_QUEUE,
     KSM_QUEUE_HEAD,
+    KSM_RUN,
     KSM_USE_ZERO_PAGES,
     LRU_ACTIVE_ANON,
     MM_HEAD,
+    MMF_VM_MERGE_ANY,
     MMF_VM_MERGEABLE,
     NONE,
     NR_NODES,
@@ -67,7 +69,9 @@ from ksmlab_core.mm.mm_types import (
     SW_DRAIN_AT_PASS,
     SW_FREE_SWAP_ON_MERGE,
     SW_MAX_KERNEL_PAGES,
+    SW_MLOCK_BY_MAPPING,
     SW_MLOCK_TRANSFER,
+    SW_RUN_2_LASTS,
     SW_UNSHARE,
     TICK,
     VM_LOCKED,
@@ -136,8 +140,12 @@ def unlink_slot(m, mm):
 
 @jit
 def ksm_enter(m, mm):
-    """Register a process: its slot goes just behind the cursor, so it is first visited in the next pass."""
-    _link_slot(m, mm, m.sc[SCAN_SLOT])
+    """Register a process: its slot goes just behind the cursor, so it is first visited in the next pass.
+
+    While run=2 unmerges or has unmerged, later kernels put it last, where an unmerging under way comes by (R-B-UNM-2).
+    """
+    last = m.sc[SW_RUN_2_LASTS] and m.sc[KSM_RUN] == 2
+    _link_slot(m, mm, MM_HEAD if last else m.sc[SCAN_SLOT])
     m.mm.mm_flags[mm] |= MMF_VM_MERGEABLE
 
 
@@ -145,7 +153,7 @@ def ksm_enter(m, mm):
 def free_slot(m, mm):
     """Unregister a process."""
     unlink_slot(m, mm)
-    m.mm.mm_flags[mm] &= 0xFF ^ MMF_VM_MERGEABLE
+    m.mm.mm_flags[mm] &= 0xFF ^ (MMF_VM_MERGEABLE | MMF_VM_MERGE_ANY)
 
 
 @jit
@@ -326,7 +334,7 @@ def _try_to_merge_one_page(m, vma, page, kpage):
     if p == NONE or compare(m, m.frame.content[page], kpage) != 0:
         return False
     _replace_page(m, p, page, kpage)
-    if m.vma.vm_flags[vma] & VM_LOCKED and m.sc[SW_MLOCK_TRANSFER]:
+    if m.vma.vm_flags[vma] & VM_LOCKED and (m.sc[SW_MLOCK_TRANSFER] or m.sc[SW_MLOCK_BY_MAPPING]):
         _transfer_mlock(m, page, kpage)
     return True
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ksmlab_core.mm import doors, sysfs
+from ksmlab_core.mm import doors, prctl, sysfs
 from ksmlab_core.mm import ksm as ksm_room
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.address_space import AddressSpaces
@@ -40,13 +40,29 @@ _SWITCH_SCALARS = {
     "rmap_mode": t.SW_RMAP_ANON_VMA,
     "stale_node": t.SW_STALE_NODE_RESTARTS,
     "stable_insert_equal": t.SW_CHAIN_EQUAL,
+    "fork_best_effort": t.SW_FORK_BEST_EFFORT,
+    "run_2_lasts": t.SW_RUN_2_LASTS,
+    "copy_test": t.SW_COPY_TEST_ROOT,
+    "swapin_exclusive": t.SW_SWAPIN_EXCLUSIVE,
+    "reclaim_ref_policy": t.SW_SECOND_CHANCE,
+    "new_pages": t.SW_NEW_INACTIVE,
+    "swapoff_walk": t.SW_SWAPOFF_BY_MM,
+    "mlock_by_mapping": t.SW_MLOCK_BY_MAPPING,
     "mark_zero_pages": t.SW_MARK_ZERO_PAGES,
     "unshare": t.SW_UNSHARE,
     "free_swap_on_merge": t.SW_FREE_SWAP_ON_MERGE,
     "check_readonly": t.SW_CHECK_READONLY,
     "drain_at_pass": t.SW_DRAIN_AT_PASS,
 }
-_SWITCHED_ON = {"rmap_mode": "anon_vma", "stale_node": "restart", "stable_insert_equal": "chain"}
+_SWITCHED_ON = {
+    "rmap_mode": "anon_vma",
+    "stale_node": "restart",
+    "stable_insert_equal": "chain",
+    "copy_test": "root+index",
+    "reclaim_ref_policy": "second-chance",
+    "new_pages": "inactive",
+    "swapoff_walk": "processes",
+}
 
 FAILURES = {
     "alloc_page": t.FAIL_ALLOC_PAGE,
@@ -343,8 +359,10 @@ class Machine(AddressSpaces):
         if value == self.knobs["run"]:
             return OK
         self.knobs["run"] = value
+        self.sc[t.KSM_RUN] = value
         if value == 2 and self._unmerge_and_remove_all_rmap_items() != OK:
             self.knobs["run"] = 0
+            self.sc[t.KSM_RUN] = 0
             return ENOMEM
         return OK
 
@@ -364,10 +382,16 @@ class Machine(AddressSpaces):
             if not self.alive(mm):
                 self._call(doors.FREE_SLOT, mm)
             mm = after
+        if self.sc[t.SW_RUN_2_LASTS]:
+            self.remove_all_stable_nodes()
         self.sc[t.SCAN_SEQNR] = 0
         self.sc[t.ROOT_UNSTABLE : t.ROOT_UNSTABLE + t.MAX_NUMNODES] = t.NONE
         self.unmerged_at = (self.unmerged_at[0] + 1, int(self.sc[t.PGFAULT]), int(self.sc[t.KSM_PAGES_SCANNED]))
         return OK
+
+    def remove_all_stable_nodes(self) -> int:
+        """Forget the nodes whose pages nobody maps; how many are left (R-B-UNM-2)."""
+        return self._call(doors.REMOVE_NODES, len(self.state.m.node.kpage))
 
     def _abandon_pass(self) -> None:
         """Put the cursor on the head in mid-pass: the next pass has the same number, and an empty unstable tree.
@@ -380,6 +404,14 @@ class Machine(AddressSpaces):
         sc[t.ROOT_UNSTABLE : t.ROOT_UNSTABLE + t.MAX_NUMNODES] = t.NONE
         unstable = (item.mm != t.NONE) & (item.state == t.ITEM_UNSTABLE)
         item.seqnr[unstable] = (int(sc[t.SCAN_SEQNR]) - 1) & 0xFF
+
+    # -- processes --------------------------------------------------------------------------------------------
+
+    def prctl_memory_merge(self, mm: int, merge: bool) -> int:
+        """``prctl(PR_SET_MEMORY_MERGE)``; 0, ENOMEM, or EINVAL where the kernel has no such thing (R-B-PRCTL-1)."""
+        if not self.kernel.switches["merge_any"]:
+            return EINVAL
+        return prctl.set_memory_merge(self, mm, merge)
 
     # -- swap -------------------------------------------------------------------------------------------------
 

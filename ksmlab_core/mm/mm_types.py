@@ -25,6 +25,7 @@ PTE_YOUNG = 2  # the accessed bit
 PTE_DIRTY = 4
 PTE_WRITE = 8  # writable
 PTE_SWAP = 16  # pte_target is a swap slot
+PTE_SWP_EXCLUSIVE = 32  # ... whose page was this pte's alone when it was unmapped (5.19)
 
 PTE = np.dtype(
     [
@@ -144,6 +145,7 @@ SLOT = np.dtype(
 
 # --------------------------------------------------------------------------------------------------------------
 MMF_VM_MERGEABLE = 1  # mm.mm_flags: registered with ksmd
+MMF_VM_MERGE_ANY = 4  # has asked for all its areas to be merged (prctl)
 MMF_IN_MEMCG = 2  # belongs to the memory cgroup that is being reclaimed (R-REF-3)
 
 MM_HEAD = 0  # row 0 of the processes is the sentinel: ksm_mm_head and init_mm
@@ -333,6 +335,14 @@ SW_ALLOC_ON_FIRST_MERGE = next(_scalar)
 SW_RMAP_ANON_VMA = next(_scalar)
 SW_CHAIN_EQUAL = next(_scalar)
 SW_MARK_ZERO_PAGES = next(_scalar)
+SW_FORK_BEST_EFFORT = next(_scalar)
+SW_RUN_2_LASTS = next(_scalar)
+SW_COPY_TEST_ROOT = next(_scalar)
+SW_SWAPIN_EXCLUSIVE = next(_scalar)
+SW_SECOND_CHANCE = next(_scalar)
+SW_NEW_INACTIVE = next(_scalar)
+SW_SWAPOFF_BY_MM = next(_scalar)
+SW_MLOCK_BY_MAPPING = next(_scalar)
 SW_UNSHARE = next(_scalar)
 SW_FREE_SWAP_ON_MERGE = next(_scalar)
 SW_CHECK_READONLY = next(_scalar)

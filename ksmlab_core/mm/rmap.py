@@ -27,6 +27,7 @@ from ksmlab_core.mm.mm_types import (
     NR_MLOCK,
     PAGE_MAPPING_ANON,
     PAGE_MAPPING_FLAGS,
+    PG_ANON_EXCLUSIVE,
     PG_DIRTY,
     PG_MLOCKED,
     PG_REFERENCED,
@@ -35,8 +36,11 @@ from ksmlab_core.mm.mm_types import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SWAP,
+    PTE_SWP_EXCLUSIVE,
     PTE_YOUNG,
+    SW_NEW_INACTIVE,
     SW_RMAP_ANON_VMA,
+    SW_SWAPIN_EXCLUSIVE,
     TICK,
     UNEVICTABLE_PGMLOCKED,
     VM_LOCKED,
@@ -225,12 +229,12 @@ def page_add_anon_rmap(m, page, p):
 @jit
 def page_add_new_anon_rmap(m, page, p):
     """The first mapping of a new page; queues it for the active list, or locks it if the vma is VM_LOCKED."""
-    m.frame.pg[page] |= PG_SWAPBACKED
+    m.frame.pg[page] |= PG_SWAPBACKED | (PG_ANON_EXCLUSIVE if m.sc[SW_SWAPIN_EXCLUSIVE] else 0)
     m.frame.mapcount[page] = 1
     m.sc[NR_ANON_PAGES] += 1
     _set_anon_rmap(m, page, p)
     if page_evictable_in(m, page, m.pte.vma[p]):
-        lru_cache_add_lru(m, page, LRU_ACTIVE_ANON)
+        lru_cache_add_lru(m, page, LRU_ACTIVE_ANON - m.sc[SW_NEW_INACTIVE])
     else:
         add_page_to_unevictable_list(m, page)
 
@@ -367,11 +371,24 @@ def _page_referenced_anon(m, page):
 @jit
 def page_referenced(m, page, is_locked):
     """(how often the page was used since last asked, VM_LOCKED seen); clears what it counts (R-REF-1, R-REF-2)."""
+    used = test_and_clear_referenced(m, page)
+    young, locked = ptes_referenced(m, page, is_locked)
+    return used + young, locked
+
+
+@jit
+def test_and_clear_referenced(m, page):
+    """1 if PG_referenced was set."""
+    used = (m.frame.pg[page] & PG_REFERENCED) != 0
+    m.frame.pg[page] &= ~PG_REFERENCED
+    return 1 if used else 0
+
+
+@jit
+def ptes_referenced(m, page, is_locked):
+    """(young ptes of the page, VM_LOCKED seen); makes them old."""
     referenced = 0
     locked = False
-    if m.frame.pg[page] & PG_REFERENCED:
-        m.frame.pg[page] &= ~PG_REFERENCED
-        referenced = 1
     if m.frame.mapcount[page] == 0 or m.frame.mapping[page] == NONE:
         return referenced, locked
     if page_ksm(m, page):
@@ -437,7 +454,9 @@ def _try_to_unmap_one(m, page, p, vm_flags, flags):
     mm = m.vma.mm[m.pte.vma[p]]
     join_mmlist(m, mm, MM_HEAD)
     m.mm.rss[mm] -= 1
-    m.pte_flags[p] = PTE_SWAP
+    alone = (m.frame.pg[page] & PG_ANON_EXCLUSIVE) != 0
+    m.frame.pg[page] &= ~PG_ANON_EXCLUSIVE
+    m.pte_flags[p] = PTE_SWAP | (PTE_SWP_EXCLUSIVE if alone else 0)
     m.pte_target[p] = e
     m.sc[TICK] += m.sc[COST_UNMAP]
     page_remove_rmap(m, page)

@@ -24,6 +24,7 @@ from ksmlab_core.mm.mm_types import (
     NR_FREE_ITEMS,
     NR_FREE_NODES,
     PAGE_MAPPING_FLAGS,
+    PG_ANON_EXCLUSIVE,
     ROOT_STABLE,
     ROOT_UNSTABLE,
     SCAN_ADDRESS,
@@ -73,7 +74,7 @@ def compare(m, content, page):
 @jit
 def set_page_stable_node(m, page, node):
     """Make a page a KSM page; without a node it is an orphan (R-OBJ-9)."""
-    m.frame.pg[page] |= PAGE_MAPPING_FLAGS
+    m.frame.pg[page] = (m.frame.pg[page] & ~PG_ANON_EXCLUSIVE) | PAGE_MAPPING_FLAGS
     m.frame.mapping[page] = node
 
 
@@ -148,6 +149,26 @@ def _is_better(m, dup, found):
     if not is_page_sharing_candidate(m, dup, 0):
         return False
     return not is_page_sharing_candidate(m, found, 0) or m.node.nr_items[dup] > m.node.nr_items[found]
+
+
+@jit
+def remove_all_stable_nodes(m, records):
+    """Forget every node whose page nobody maps, and the chains that this empties; how many nodes are left."""
+    left = 0
+    for node in range(records):
+        if m.node.kpage[node] == NONE or m.node.kind[node] == NODE_CHAIN:
+            continue
+        if is_stale(m, node):
+            remove_node_from_stable_tree(m, node)
+        elif m.frame.mapcount[m.node.kpage[node]] == 0:
+            m.frame.mapping[m.node.kpage[node]] = NONE
+            remove_node_from_stable_tree(m, node)
+        else:
+            left += 1
+    for node in range(records):
+        if m.node.kpage[node] != NONE and m.node.kind[node] == NODE_CHAIN and m.node.hlist[node] == NONE:
+            free_chain(m, node)
+    return left
 
 
 # --------------------------------------------------------------------------------------------------------------

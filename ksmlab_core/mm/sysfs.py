@@ -75,7 +75,7 @@ def _advisor_decides(machine: Machine) -> int:
 
 def _while_shared(machine: Machine) -> int:
     """The trees are built by this knob, so it cannot change while they hold anything (R-B-MAX-1, R-B-NUMA-1)."""
-    return EBUSY if machine.sc[t.KSM_PAGES_SHARED] else OK
+    return EBUSY if machine.sc[t.KSM_PAGES_SHARED] or machine.remove_all_stable_nodes() else OK
 
 
 _REFUSALS: Mapping[str, Callable[[Machine], int]] = MappingProxyType({

@@ -65,6 +65,7 @@ class _Run:
                 costs=spec.machine.get("costs", "default"),
                 swap_start=spec.machine.get("swap_start", 1),
                 drained=spec.machine.get("pagevecs", "drained") == "drained",
+                nodes=spec.machine.get("nodes", 1),
             )
         except MemoryError:
             raise BadInput(f"{spec.file}: machine: more than this computer's memory can simulate") from None

@@ -140,12 +140,19 @@ class Script:
         source, target = self.world.process(process), self.world.process(child)
         self.engine.watch.copied(self.world.all_ptes(source), self.world.all_ptes(target))
 
-    def _do_mmap(self, process: list[str], area: str, pages: int, advise: str | None, flags: list[str]) -> None:
+    def _do_prctl(self, process: list[str], merge: int, returns: int | str | None = None) -> None:
+        for name in process:
+            errno = self.machine.prctl_memory_merge(self.world.process(name).mm, bool(merge))
+            self._returned("prctl", errno, returns)
+
+    def _do_mmap(
+        self, process: list[str], area: str, pages: int, advise: str | None, flags: list[str], node: int = t.NONE
+    ) -> None:
         bits = 0 if "readonly" in flags else t.VM_WRITE
         for flag in flags:
             bits |= _VMA_FLAGS[flag]
         for name in process:
-            where = self.world.mmap(name, area, pages, bits & ~t.VM_LOCKED)
+            where = self.world.mmap(name, area, pages, bits & ~t.VM_LOCKED, node)
             one = self.world.process(name)
             self.engine.watch.zeroed(self.world.ptes(one, where, range(pages)))
             if bits & t.VM_LOCKED:
