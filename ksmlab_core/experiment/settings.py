@@ -43,8 +43,8 @@ def check_kernel(complaints: Complaints, value: Any, path: KeyPath = ("kernel",)
         return None
     wrong = contradiction({**PROFILES[kernel["profile"]].switches, **kernel["switches"]})
     if wrong is not None:
-        name, why = wrong
-        complaints.add((*path, name) if name in value else path, f"{name}: {why}" if name not in value else why)
+        name, why, right = wrong
+        complaints.add((*path, name) if name in value else path, why, f"{name}: {right}")
         return None
     return kernel
 

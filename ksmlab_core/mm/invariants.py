@@ -341,9 +341,17 @@ def _inv8(_checker: Checker, v: _View) -> Iterator[Violation]:
     stable = items[state == t.ITEM_STABLE]
     if sum(lengths.values()) != len(stable):
         yield Violation("INV-8", "nodes", "list another number of items than are in the stable state")
-    held = v.m.item.anon_vma[stable]
-    for item in stable[(held < 0) | (held >= int(v.sc[t.NR_ANON_VMAS]))][:4]:
-        yield Violation("INV-8", f"item {item}", f"stable, but holds no anon_vma: {v.m.item.anon_vma[item]}")
+    yield from _inv8_anon_vmas(v)
+
+
+def _inv8_anon_vmas(v: _View) -> Iterator[Violation]:
+    """The items of the ptes that map their node's page hold the anon_vma of the area: it is how reclaim finds them."""
+    ptes = v.present[v.ksm[v.frames] & (v.m.pte.rmap_item[v.present] != t.NONE)]
+    items = v.m.pte.rmap_item[ptes]
+    listed = (v.m.item.state[items] == t.ITEM_STABLE) & (v.m.item.head[items] == v.m.frame.mapping[v.target[ptes]])
+    held, wanted = v.m.item.anon_vma[items], v.m.vma.anon_vma[v.m.pte.vma[ptes]]
+    for item in items[listed & (held != wanted)][:4]:
+        yield Violation("INV-8", f"item {item}", f"holds anon_vma {v.m.item.anon_vma[item]}, its area has another")
 
 
 def _inv9(_checker: Checker, v: _View) -> Iterator[Violation]:

@@ -243,13 +243,11 @@ _SWITCHES = (
 SWITCHES: Mapping[str, Switch] = MappingProxyType({switch.name: switch for switch in _SWITCHES})
 
 
-def contradiction(switches: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(switch, why it cannot have its value) where the values of two switches do not go together."""
+def contradiction(switches: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """(switch, why it cannot have its value, what would be right) where two switches do not go together."""
     if switches["node_holds_ref"] and not switches["free_node_on_last_item"]:
-        return (
-            "free_node_on_last_item",
-            "a node that holds a reference and stays without items would keep its page for ever",
-        )
+        why = "a node that holds a reference on its page and stays without items would keep the page for ever"
+        return "free_node_on_last_item", why, "true, or node_holds_ref: false"
     return None
 
 
@@ -278,7 +276,6 @@ _KNOBS_6_8 = (
 )
 KNOBS: Mapping[str, Knob] = MappingProxyType({k.name: k for k in (*_KNOBS_2009, *_KNOBS_4_13, *_KNOBS_6_8)})
 """Every knob of any kernel."""
-
 
 def _knobs_of(switches: Mapping[str, Any]) -> dict[str, Knob]:
     """The knobs that come with switches."""
@@ -328,7 +325,8 @@ class Profile:
                 raise ValueError(f"{name} cannot be {value!r} in this version; known: {known}")
         switches = {**self.switches, **changes}
         if (wrong := contradiction(switches)) is not None:
-            raise ValueError(f"{wrong[0]} cannot be {switches[wrong[0]]}: {wrong[1]}")
+            name, why, right = wrong
+            raise ValueError(f"{name} cannot be {str(switches[name]).lower()}: {why}; {name}: {right}")
         return replace(
             self,
             switches=MappingProxyType(switches),
@@ -352,7 +350,7 @@ _SEED = Profile(
 
 _V2_6_33 = Profile(
     name="v2.6.33",
-    about="the 2.6.33 release (February 2010): nodes without a reference, pages upgraded in place, real reverse mapping",
+    about="the 2.6.33 release (February 2010): nodes without a reference, pages upgraded in place, full rmap",
     switches=MappingProxyType(
         {
             **_SEED.switches,

@@ -47,6 +47,7 @@ from ksmlab_core.mm.page_alloc import (
     put_page,
     trylock_page,
 )
+from ksmlab_core.mm.referenced import page_referenced, ptes_referenced, test_and_clear_referenced
 from ksmlab_core.mm.rmap import (
     SWAP_AGAIN,
     SWAP_FAIL,
@@ -55,9 +56,6 @@ from ksmlab_core.mm.rmap import (
     TTU_UNMAP,
     fetch_mapping_ahead,
     mlock_vma_page,
-    page_referenced,
-    ptes_referenced,
-    test_and_clear_referenced,
     try_to_unmap,
 )
 from ksmlab_core.mm.swap import (

@@ -369,35 +369,36 @@ class Rig:
         self.shrink()
 
 
-def kernel(switches: dict[str, Any], knobs: Sequence[str], base: str = "seed") -> Any:
-    """A kernel with some switches changed and some knobs of later kernels added."""
-    from ksmlab_core.mm.profile import KNOBS, KSM_COUNTERS, PROCESS_COUNTERS, profile
+def with_knobs(kernel: Any, knobs: Sequence[str]) -> Any:
+    """A kernel with some knobs of later kernels added."""
+    from ksmlab_core.mm.profile import KNOBS, KSM_COUNTERS, PROCESS_COUNTERS
 
-    asked = profile(base).with_switches(switches)
     if not knobs:
-        return asked
-    more = {**asked.knobs, **{name: KNOBS[name] for name in knobs}}
-    return dataclasses.replace(asked, knobs=more, ksm_counters=KSM_COUNTERS, process_counters=PROCESS_COUNTERS)
+        return kernel
+    more = {**kernel.knobs, **{name: KNOBS[name] for name in knobs}}
+    return dataclasses.replace(kernel, knobs=more, ksm_counters=KSM_COUNTERS, process_counters=PROCESS_COUNTERS)
 
 
 @pytest.fixture
 def machine() -> Any:
-    """A maker of machines: ``machine(frames=256, slots=64, switches=None, drained=True)`` gives a `Rig`.
+    """A maker of machines: ``machine(frames=256, slots=64, switches=None, kernel="seed", drained=True)``: a `Rig`.
 
-    `knobs` adds knobs of later kernels to those of the seed, all of their counters with them.
+    `knobs` adds knobs of later kernels to those of the kernel, all of their counters with them.
     """
     from ksmlab_core.mm.invariants import Checker
     from ksmlab_core.mm.machine import Machine
+    from ksmlab_core.mm.profile import profile
 
     def make(
         frames: int = 256,
         slots: int = 64,
         switches: dict[str, Any] | None = None,
         knobs: Sequence[str] = (),
-        base: str = "seed",
+        kernel: str = "seed",
         **kwargs: Any,
     ) -> Rig:
-        made = Machine(kernel(switches or {}, knobs, base), frames=frames, slots=slots, **{"costs": "free", **kwargs})
+        named = with_knobs(profile(kernel).with_switches(switches or {}), knobs)
+        made = Machine(named, frames=frames, slots=slots, **{"costs": "free", **kwargs})
         return Rig(made, Checker(made))
 
     return make

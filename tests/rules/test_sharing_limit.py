@@ -16,7 +16,7 @@ def limited(machine, request):
 
     def make(limit, **kwargs):
         base = request.param
-        rig = machine(base=base, knobs=KNOBS, switches=LATER if base != "seed" else {"stable_insert_equal": "chain"},
+        rig = machine(kernel=base, knobs=KNOBS, switches=LATER if base != "seed" else {"stable_insert_equal": "chain"},
                       **{"frames": 1200, **kwargs})  # fmt: skip
         assert rig.set_knob("max_page_sharing", limit) == 0
         return rig
@@ -93,7 +93,7 @@ def test_fork_goes_over_the_limit(limited):
 def test_a_page_that_nobody_shares_is_not_joined(machine):
     """R-B-MAX-1: a node without items, its page still in the swap cache, gets no new item (X-8 was otherwise)."""
     for limit, joined in ((256, False), (None, True)):
-        rig = machine(base="v2.6.33", knobs=KNOBS if limit else [], switches=LATER)
+        rig = machine(kernel="v2.6.33", knobs=KNOBS if limit else [], switches=LATER)
         a, b = rig.merged()
         rig.unmap_to_swap()
         rig.scan_passes(1)
