@@ -366,8 +366,55 @@ _V2_6_33 = Profile(
     knobs=MappingProxyType({knob.name: knob for knob in _KNOBS_2009 if knob.name != "max_kernel_pages"}),
     ksm_counters=_KSM_COUNTERS,
 )
+_KNOBS_OF_2_6_33 = tuple(knob for knob in _KNOBS_2009 if knob.name != "max_kernel_pages")
 
-PROFILES: Mapping[str, Profile] = MappingProxyType({known.name: known for known in (_SEED, _V2_6_33)})
+_V6_1 = Profile(
+    name="v6.1",
+    about="the 6.1 release (December 2022): sharing limit, NUMA trees, zero pages, exclusive pages",
+    switches=MappingProxyType(
+        {
+            **_V2_6_33.switches,
+            "stale_node": "restart",
+            "stable_insert_equal": "chain",
+            "copy_test": "root+index",
+            "reclaim_ref_policy": "second-chance",
+            "swapin_exclusive": True,
+            "mlock_transfer": False,
+            "mlock_by_mapping": True,
+            "free_swap_on_merge": True,
+            "check_readonly": True,
+            "drain_at_pass": True,
+            "new_pages": "inactive",
+            "swapoff_walk": "processes",
+            "run_2_lasts": True,
+        }
+    ),
+    knobs=MappingProxyType({knob.name: knob for knob in (*_KNOBS_OF_2_6_33, *_KNOBS_4_13)}),
+    ksm_counters=(*_KSM_COUNTERS, *_KSM_COUNTERS_4_13),
+    process_counters=_PROCESS_COUNTERS_6_1,
+)
+
+_V6_8 = Profile(
+    name="v6.8",
+    about="the 6.8 release (March 2024): smart scan, the advisor, merging of whole processes",
+    switches=MappingProxyType({**_V6_1.switches, "unshare": True, "mark_zero_pages": True, "merge_any": True}),
+    knobs=MappingProxyType({**_V6_1.knobs, **{knob.name: knob for knob in _KNOBS_6_8}}),
+    ksm_counters=KSM_COUNTERS,
+    process_counters=PROCESS_COUNTERS,
+)
+
+_V6_18 = Profile(
+    name="v6.18",
+    about="the 6.18 release (November 2025): the checksum before the stable tree, so two passes to join a KSM page",
+    switches=MappingProxyType({**_V6_8.switches, "checksum_before_stable": True, "fork_best_effort": True}),
+    knobs=_V6_8.knobs,
+    ksm_counters=KSM_COUNTERS,
+    process_counters=PROCESS_COUNTERS,
+)
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {known.name: known for known in (_SEED, _V2_6_33, _V6_1, _V6_8, _V6_18)}
+)
 
 
 def profile(name: str) -> Profile:
