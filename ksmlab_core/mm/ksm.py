@@ -22,6 +22,8 @@ from ksmlab_core.mm.mm_types import (
     COST_MERGE,
     COST_SCAN_KSM,
     COST_SCAN_PAGE,
+    ITEM_AGES,
+    ITEM_ANON_VMAS,
     ITEM_STABLE,
     ITEM_UNSTABLE,
     KSM_CHECKSUMS,
@@ -376,7 +378,7 @@ def _try_to_merge_with_zero_page(m, item, page):
 def _try_to_merge_with_ksm_page(m, item, page, kpage):
     vma = _vma_of(m, item)
     merged = vma != NONE and _try_to_merge_one_page(m, vma, page, kpage)
-    if merged:
+    if merged and m.sc[ITEM_ANON_VMAS]:
         m.item.anon_vma[item] = m.vma.anon_vma[vma]
     return merged
 
@@ -484,7 +486,8 @@ def _unstable_tree_search_insert(m, item, page):
         t = m.item.rb_left[t] if left else m.item.rb_right[t]
     m.item.state[item] = ITEM_UNSTABLE
     m.item.seqnr[item] = m.sc[SCAN_SEQNR] & 0xFF
-    m.item.nid[item] = tree
+    if m.sc[ITEM_AGES]:
+        m.item.nid[item] = tree
     rb_link(m.item, m.sc, ROOT_UNSTABLE + tree, item, parent, left)
     m.sc[KSM_PAGES_UNSHARED] += 1
     return NONE

@@ -96,6 +96,17 @@ def profit(pages: Any, items: Any) -> Any:
     return pages * PAGE_SIZE - items * SIZEOF_RMAP_ITEM
 
 
+def _not_kept(kernel: Profile, nodes: int) -> set[tuple[str, str]]:
+    """The optional fields that this kernel never looks at (layout.OPTIONAL)."""
+    switches = kernel.switches
+    unused = {
+        ("item", "anon_vma"): switches["rmap_mode"] == "items-only",
+        ("item", "age"): nodes == 1 and "smart_scan" not in kernel.knobs,
+        ("node", "content"): switches["node_holds_ref"] and switches["stable_insert_equal"] == "fail",
+    }
+    return {field for field, is_unused in unused.items() if is_unused}
+
+
 class Machine(AddressSpaces):
     """One machine with its processes.
 
@@ -124,8 +135,8 @@ class Machine(AddressSpaces):
         drained: bool = True,
         nodes: int = 1,
     ) -> None:
-        super().__init__(State(frames, slots, nodes))
         self.kernel = kernel or profile("seed")
+        super().__init__(State(frames, slots, nodes, _not_kept(self.kernel, nodes)))
         self.drained = drained
         self.knobs: dict[str, int] = {}
         sysfs.set_defaults(self)

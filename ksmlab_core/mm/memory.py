@@ -12,6 +12,7 @@ from ksmlab_core.mm.mm_types import (
     COW_KSM,
     DECIDED_PTE,
     DECISION,
+    ITEM_ANON_VMAS,
     ITEM_STABLE,
     KSM_QUEUE,
     KSM_QUEUE_HEAD,
@@ -267,7 +268,8 @@ def _join_node(m, p, node):
     if item == NONE or (m.item.state[item] == ITEM_STABLE and m.item.head[item] == node):
         return
     remove_rmap_item_from_tree(m, item)
-    m.item.anon_vma[item] = m.vma.anon_vma[m.pte.vma[p]]
+    if m.sc[ITEM_ANON_VMAS]:
+        m.item.anon_vma[item] = m.vma.anon_vma[m.pte.vma[p]]
     stable_tree_append(m, item, node)
 
 

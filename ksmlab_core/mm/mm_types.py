@@ -250,6 +250,9 @@ for _ in range(NR_PVEC * PAGEVEC_SIZE - 1):
     next(_scalar)
 NR_WRITEBACK = next(_scalar)  # pages under writeback, in scratch until end_writeback
 
+ITEM_ANON_VMAS = next(_scalar)  # 1: the field item.anon_vma is kept (layout.OPTIONAL)
+ITEM_AGES = next(_scalar)  # 1: item.age, item.remaining_skips and item.nid are
+NODE_CONTENTS = next(_scalar)  # 1: node.content is
 FREE_ITEM = next(_scalar)  # heads of the free lists of records
 FREE_NODE = next(_scalar)
 NR_FREE_ITEMS = next(_scalar)

@@ -9,6 +9,7 @@ from ksmlab_core.mm.mm_types import (
     FAIL_RMAP_ITEM,
     FAIL_STABLE_NODE,
     FREE_ITEM,
+    ITEM_AGES,
     ITEM_NONE,
     ITEM_STABLE,
     ITEM_UNSTABLE,
@@ -19,6 +20,7 @@ from ksmlab_core.mm.mm_types import (
     KSM_PAGES_UNSHARED,
     KSM_RMAP_ITEMS,
     NODE_CHAIN,
+    NODE_CONTENTS,
     NODE_PLAIN,
     NONE,
     NR_FREE_ITEMS,
@@ -209,7 +211,8 @@ def stable_tree_twin(m, content, tree):
     """The node that a KSM page of this content has, or NONE. Unlike the search this changes nothing, stale or not."""
     node = m.sc[ROOT_STABLE + tree]
     while node != NONE:
-        order = _memcmp(m, content, m.node.content[node])
+        at_node = m.node.content[node] if m.sc[NODE_CONTENTS] else m.frame.content[m.node.kpage[node]]
+        order = _memcmp(m, content, at_node)
         if order == 0:
             if m.node.kind[node] == NODE_CHAIN:
                 return _dup_that_is_there(m, node)
@@ -278,7 +281,8 @@ def _new_stable_node(m, kpage, tree, equal, parent, left):
         return NONE
     node = take_node(m)
     m.node.kpage[node] = kpage
-    m.node.content[node] = m.frame.content[kpage]
+    if m.sc[NODE_CONTENTS]:
+        m.node.content[node] = m.frame.content[kpage]
     m.node.nid[node] = tree
     if equal == NONE:
         rb_link(m.node, m.sc, ROOT_STABLE + tree, node, parent, left)
@@ -355,7 +359,8 @@ def remove_rmap_item_from_tree(m, item):
     elif state == ITEM_UNSTABLE:
         # An item of the pass before is in no tree any more: the root was emptied under it.
         if (m.sc[SCAN_SEQNR] - m.item.seqnr[item]) & 0xFF == 0:
-            rb_erase(m.item, m.sc, ROOT_UNSTABLE + m.item.nid[item], item)
+            tree = m.item.nid[item] if m.sc[ITEM_AGES] else 0
+            rb_erase(m.item, m.sc, ROOT_UNSTABLE + tree, item)
         m.sc[KSM_PAGES_UNSHARED] -= 1
     m.item.state[item] = ITEM_NONE
 
@@ -379,8 +384,9 @@ def new_rmap_item(m, mm, address, before):
     t.oldchecksum[item] = 0
     t.state[item] = ITEM_NONE
     t.changes[item] = 0
-    t.age[item] = 0
-    t.remaining_skips[item] = 0
+    if m.sc[ITEM_AGES]:
+        t.age[item] = 0
+        t.remaining_skips[item] = 0
     t.last_look[item] = NONE
     if before == NONE:
         t.rmap_next[item] = m.mm.rmap_list[mm]

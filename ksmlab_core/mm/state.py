@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Collection
 from typing import Any
 
 import numba
 import numpy as np
 
 from ksmlab_core.mm import mm_types as t
-from ksmlab_core.mm.layout import ARRAYS, RECORDS, parts_of
+from ksmlab_core.mm.layout import ARRAYS, HOME, OPTIONAL, RECORDS, parts_of
 
 Array = np.ndarray[Any, Any]
 SCRATCH_TAIL = 64  # entries of scratch behind those for every frame: pages or places that one step works on
@@ -54,7 +55,9 @@ class State:
     m: t.Memory
     doors: tuple[Any, ...]
 
-    def __init__(self, frames: int, slots: int, nodes: int = 1) -> None:
+    def __init__(self, frames: int, slots: int, nodes: int = 1, without: Collection[tuple[str, str]] = ()) -> None:
+        """Frames, swap slots, NUMA nodes, and the fields of layout.OPTIONAL that need not be kept."""
+        missing = {HOME[field] for field in without}
         sizes = {
             "frame": frames + 1,
             "last_access": frames + 1,
@@ -66,11 +69,13 @@ class State:
             **_INITIAL,
         }
         self.arrays: dict[str, Array] = {
-            name: _zeros(sizes[name.partition(".")[0]], kind) for name, kind in ARRAYS.items()
+            name: _zeros(0 if name in missing else sizes[name.partition(".")[0]], kind) for name, kind in ARRAYS.items()
         }
         self._publish()
         self._prepare()
         self._divide(nodes)
+        for field, scalar in OPTIONAL.items():
+            self.arrays["sc"][scalar] = field not in without
         self._publish()
 
     def _prepare(self) -> None:
@@ -165,7 +170,8 @@ class State:
             return
         size = len(self.arrays[name]) + missing
         for part in parts_of(name):
-            first = self._extend(part, size)
+            if len(self.arrays[part]):  # else it is not kept
+                first = self._extend(part, size)
         self._publish()
         records = getattr(self.m, name)
         getattr(records, mark)[first:] = t.NONE
