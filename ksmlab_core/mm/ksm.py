@@ -484,7 +484,8 @@ def _unstable_tree_search_insert(m, item, page):
         t = m.item.rb_left[t] if left else m.item.rb_right[t]
     m.item.state[item] = ITEM_UNSTABLE
     m.item.seqnr[item] = m.sc[SCAN_SEQNR] & 0xFF
-    m.item.nid[item] = tree
+    if m.sc[NR_NODES] > 1:
+        m.item.nid[item] = tree
     rb_link(m.item, m.sc, ROOT_UNSTABLE + tree, item, parent, left)
     m.sc[KSM_PAGES_UNSHARED] += 1
     return NONE

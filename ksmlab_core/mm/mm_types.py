@@ -287,6 +287,7 @@ KSM_QUEUE_HEAD = next(_scalar)
 
 # Knobs of later kernels, as the machine's code reads them (sysfs.py). At 0 the mechanism is not there.
 KSM_SMART_SCAN = next(_scalar)
+KSM_KEEPS_AGES = next(_scalar)  # 1: the kernel has smart_scan, on or off, so items have an age
 KSM_USE_ZERO_PAGES = next(_scalar)
 KSM_MAX_PAGE_SHARING = next(_scalar)
 KSM_ONE_TREE_PER_NODE = next(_scalar)  # merge_across_nodes the other way round

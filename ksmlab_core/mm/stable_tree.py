@@ -13,6 +13,7 @@ from ksmlab_core.mm.mm_types import (
     ITEM_STABLE,
     ITEM_UNSTABLE,
     KSM_COMPARES,
+    KSM_KEEPS_AGES,
     KSM_ORPHANS,
     KSM_PAGES_SHARED,
     KSM_PAGES_SHARING,
@@ -23,6 +24,7 @@ from ksmlab_core.mm.mm_types import (
     NONE,
     NR_FREE_ITEMS,
     NR_FREE_NODES,
+    NR_NODES,
     PAGE_MAPPING_FLAGS,
     PG_ANON_EXCLUSIVE,
     ROOT_STABLE,
@@ -355,7 +357,8 @@ def remove_rmap_item_from_tree(m, item):
     elif state == ITEM_UNSTABLE:
         # An item of the pass before is in no tree any more: the root was emptied under it.
         if (m.sc[SCAN_SEQNR] - m.item.seqnr[item]) & 0xFF == 0:
-            rb_erase(m.item, m.sc, ROOT_UNSTABLE + m.item.nid[item], item)
+            tree = m.item.nid[item] if m.sc[NR_NODES] > 1 else 0
+            rb_erase(m.item, m.sc, ROOT_UNSTABLE + tree, item)
         m.sc[KSM_PAGES_UNSHARED] -= 1
     m.item.state[item] = ITEM_NONE
 
@@ -379,8 +382,9 @@ def new_rmap_item(m, mm, address, before):
     t.oldchecksum[item] = 0
     t.state[item] = ITEM_NONE
     t.changes[item] = 0
-    t.age[item] = 0
-    t.remaining_skips[item] = 0
+    if m.sc[KSM_KEEPS_AGES]:
+        t.age[item] = 0
+        t.remaining_skips[item] = 0
     t.last_look[item] = NONE
     if before == NONE:
         t.rmap_next[item] = m.mm.rmap_list[mm]

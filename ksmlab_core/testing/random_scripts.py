@@ -19,8 +19,8 @@ from ksmlab_core.testing.memory_writer import MOST_PROCESSES, MemoryWriter
 WEIGHTS: Final = {
     "spawn": 2, "exit": 1.5, "fork": 3, "mmap": 4, "munmap": 2, "madvise": 5, "mprotect": 1.5, "mlock": 2.5,
     "munlock": 2, "mremap": 2, "prctl": 1.5, "write": 18, "touch": 7, "read": 16, "scan": 16, "reclaim": 7, "lru": 10,
-    "swapoff": 1.5, "swapon": 5, "set": 4, "sleep": 3, "pin": 2, "unpin": 2, "lock": 2, "unlock": 2, "fail": 3.5, "sample": 1,
-    "expect": 0.5, "measured": 0.5, "memcg": 1,
+    "swapoff": 1.5, "swapon": 5, "set": 4, "sleep": 3, "pin": 2, "unpin": 2, "lock": 2, "unlock": 2, "fail": 3.5,
+    "sample": 1, "expect": 0.5, "measured": 0.5, "memcg": 1,
 }  # fmt: skip
 """How often each kind of step is chosen, before a script's own taste."""
 SQUEEZE: Final = 5.0
