@@ -74,6 +74,7 @@ from ksmlab_core.mm.mm_types import (
     SW_MLOCK_TRANSFER,
     SW_RUN_2_LASTS,
     SW_UNSHARE,
+    SW_UPGRADE_DIRTIES,
     TICK,
     VM_LOCKED,
     VM_MERGEABLE,
@@ -308,6 +309,8 @@ def _upgrade_page(m, page):
     """Make a write-protected page a KSM page where it is: flags, slot and charge stay (X-6, X-13)."""
     set_page_stable_node(m, page, NONE)
     mark_page_accessed(m, page)
+    if m.sc[SW_UPGRADE_DIRTIES]:
+        m.frame.pg[page] |= PG_DIRTY
     m.sc[TICK] += m.sc[COST_MERGE]
 
 
