@@ -22,7 +22,6 @@ from ksmlab_core.mm.mm_types import (
     COST_MERGE,
     COST_SCAN_KSM,
     COST_SCAN_PAGE,
-    ITEM_AGES,
     ITEM_ANON_VMAS,
     ITEM_STABLE,
     ITEM_UNSTABLE,
@@ -76,6 +75,7 @@ from ksmlab_core.mm.mm_types import (
     SW_MLOCK_TRANSFER,
     SW_RUN_2_LASTS,
     SW_UNSHARE,
+    SW_UPGRADE_DIRTIES,
     TICK,
     VM_LOCKED,
     VM_MERGEABLE,
@@ -310,6 +310,8 @@ def _upgrade_page(m, page):
     """Make a write-protected page a KSM page where it is: flags, slot and charge stay (X-6, X-13)."""
     set_page_stable_node(m, page, NONE)
     mark_page_accessed(m, page)
+    if m.sc[SW_UPGRADE_DIRTIES]:
+        m.frame.pg[page] |= PG_DIRTY
     m.sc[TICK] += m.sc[COST_MERGE]
 
 
@@ -486,7 +488,7 @@ def _unstable_tree_search_insert(m, item, page):
         t = m.item.rb_left[t] if left else m.item.rb_right[t]
     m.item.state[item] = ITEM_UNSTABLE
     m.item.seqnr[item] = m.sc[SCAN_SEQNR] & 0xFF
-    if m.sc[ITEM_AGES]:
+    if m.sc[NR_NODES] > 1:
         m.item.nid[item] = tree
     rb_link(m.item, m.sc, ROOT_UNSTABLE + tree, item, parent, left)
     m.sc[KSM_PAGES_UNSHARED] += 1

@@ -40,6 +40,7 @@ _SWITCH_SCALARS = {
     "rmap_mode": t.SW_RMAP_ANON_VMA,
     "stale_node": t.SW_STALE_NODE_RESTARTS,
     "stable_insert_equal": t.SW_CHAIN_EQUAL,
+    "upgrade_dirties": t.SW_UPGRADE_DIRTIES,
     "fork_best_effort": t.SW_FORK_BEST_EFFORT,
     "run_2_lasts": t.SW_RUN_2_LASTS,
     "copy_test": t.SW_COPY_TEST_ROOT,

@@ -217,6 +217,13 @@ _SWITCHES = (
         ("R-B-UNM-1",),
     ),
     Switch(
+        "upgrade_dirties",
+        (False, True),
+        "337ed7eb5fad (4.5)",
+        "a page upgraded in place is dirty, also where the swap cache holds it clean: its slot will be written again",
+        ("X-6", "X-13", "R-B-OBJ-4"),
+    ),
+    Switch(
         "free_swap_on_merge",
         (False, True),
         "between 2.6.33 and 6.1",
@@ -382,6 +389,7 @@ _V6_1 = Profile(
             "swapin_exclusive": True,
             "mlock_transfer": False,
             "mlock_by_mapping": True,
+            "upgrade_dirties": True,
             "free_swap_on_merge": True,
             "check_readonly": True,
             "drain_at_pass": True,

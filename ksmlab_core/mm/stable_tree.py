@@ -25,6 +25,7 @@ from ksmlab_core.mm.mm_types import (
     NONE,
     NR_FREE_ITEMS,
     NR_FREE_NODES,
+    NR_NODES,
     PAGE_MAPPING_FLAGS,
     PG_ANON_EXCLUSIVE,
     ROOT_STABLE,
@@ -359,7 +360,7 @@ def remove_rmap_item_from_tree(m, item):
     elif state == ITEM_UNSTABLE:
         # An item of the pass before is in no tree any more: the root was emptied under it.
         if (m.sc[SCAN_SEQNR] - m.item.seqnr[item]) & 0xFF == 0:
-            tree = m.item.nid[item] if m.sc[ITEM_AGES] else 0
+            tree = m.item.nid[item] if m.sc[NR_NODES] > 1 else 0
             rb_erase(m.item, m.sc, ROOT_UNSTABLE + tree, item)
         m.sc[KSM_PAGES_UNSHARED] -= 1
     m.item.state[item] = ITEM_NONE

@@ -137,7 +137,7 @@ def case_of(number: int) -> Case:
 
 def _placed(step: Step, nodes: int) -> Step:
     """A step whose NUMA node is one that the machine has."""
-    if "node" not in step.args:
+    if step.kind != "mmap" or "node" not in step.args:
         return step
     return replace(step, args={**step.args, "node": step.args["node"] % nodes})
 

@@ -117,6 +117,16 @@ def _free_swap_on_merge(rig: Any) -> int:
     return int(rig.sc[t.SWAP_INUSE])
 
 
+def _upgrade_dirties(rig: Any) -> bool:
+    """X-6, R-B-OBJ-4: is the KSM page dirty that was a clean page of the swap cache?"""
+    a, b = rig.processes(2, content=7)
+    rig.unmap_to_swap(), rig.unmap_to_swap()
+    a.read(), b.read()
+    rig.scan_passes(2)
+    assert a.frame() == b.frame()
+    return rig.has(a.frame(), t.PG_DIRTY)
+
+
 def _check_readonly(rig: Any) -> bool:
     """X-12, R-MERGE-4: is a page merged although it is pinned, its pte being read-only (and dirty)?"""
     a, _b = rig.processes(2, content=7)
@@ -298,6 +308,7 @@ EFFECTS: dict[str, Effect] = {
     "mark_zero_pages": (_mark_zero_pages, {True: (3, True), False: (0, False)}),
     "unshare": (_unshare, {True: (False, False), False: (True, True)}),
     "free_swap_on_merge": (_free_swap_on_merge, {True: 0, False: 2}),
+    "upgrade_dirties": (_upgrade_dirties, {True: True, False: False}),
     "check_readonly": (_check_readonly, {True: False, False: True}),
     "drain_at_pass": (_drain_at_pass, {True: (1, 1, 0, 0), False: (0, 0, 1, 1)}),
     "shrink_falls_through": (_shrink_falls_through, {True: True, False: False}),
@@ -321,7 +332,11 @@ EFFECTS: dict[str, Effect] = {
     "stale_node": (_stale_node, {"give-up": (0, 0, 0, 2), "restart": (1, 1, 0, 0)}),
 }
 # What a switch needs to have an effect, or to have its other value at all.
-TOGETHER_WITH = {"free_node_on_last_item": {"node_holds_ref": False}, "stale_node": {"node_holds_ref": False}}
+TOGETHER_WITH: dict[str, dict[str, Any]] = {
+    "upgrade_dirties": {"alloc_on_first_merge": False},
+    "free_node_on_last_item": {"node_holds_ref": False},
+    "stale_node": {"node_holds_ref": False},
+}
 
 
 def test_every_switch_with_two_values_is_flipped_here() -> None:
