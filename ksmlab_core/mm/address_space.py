@@ -21,6 +21,7 @@ from ksmlab_core.mm.state import State
 NO_ADVICE_FLAGS = prctl.INCOMPATIBLE | t.VM_MERGEABLE
 FIRST_VPN = 16
 GAP = 16  # pages between two areas
+_NOTHING_READ = {"ra_address": 0, "ra_window": 0, "ra_hits": 4}  # of an area that nothing was swapped in to
 
 
 def _plain(function: Any) -> Any:
@@ -143,6 +144,7 @@ class AddressSpaces:
             vm_flags=int(m.vma.vm_flags[vma]),
             anon_vma=int(m.vma.anon_vma[vma]),
             node=int(m.vma.node[vma]),
+            **_NOTHING_READ,
             pte_base=int(m.vma.pte_base[vma]) + offset,
         )
         m.vma.vm_end[vma] = address
@@ -223,6 +225,7 @@ class AddressSpaces:
             vm_flags=flags & ~t.VM_LOCKED,
             anon_vma=t.NONE,
             node=node,
+            **_NOTHING_READ,
             pte_base=base,
         )
         self._insert_vma(mm, vma)
@@ -296,6 +299,7 @@ class AddressSpaces:
             vm_flags=int(m.vma.vm_flags[vma]),
             anon_vma=int(m.vma.anon_vma[vma]),
             node=int(m.vma.node[vma]),
+            **_NOTHING_READ,
             pte_base=first,
         )
         self._insert_vma(mm, new)
@@ -437,6 +441,7 @@ class AddressSpaces:
             vm_flags=int(m.vma.vm_flags[source]) & ~t.VM_LOCKED,
             anon_vma=int(m.vma.anon_vma[source]),
             node=int(m.vma.node[source]),
+            **_NOTHING_READ,
             pte_base=base,
         )
         self._insert_vma(child, vma)

@@ -41,6 +41,7 @@ _SWITCH_SCALARS = {
     "stale_node": t.SW_STALE_NODE_RESTARTS,
     "stable_insert_equal": t.SW_CHAIN_EQUAL,
     "upgrade_dirties": t.SW_UPGRADE_DIRTIES,
+    "readahead": t.SW_READ_AROUND,
     "fork_best_effort": t.SW_FORK_BEST_EFFORT,
     "run_2_lasts": t.SW_RUN_2_LASTS,
     "copy_test": t.SW_COPY_TEST_ROOT,
@@ -63,6 +64,7 @@ _SWITCHED_ON = {
     "reclaim_ref_policy": "second-chance",
     "new_pages": "inactive",
     "swapoff_walk": "processes",
+    "readahead": "addresses",
 }
 
 FAILURES = {

@@ -63,6 +63,7 @@ from ksmlab_core.mm.page_alloc import (
     put_page,
     trylock_page,
 )
+from ksmlab_core.mm.readahead import found_in_cache, read_around
 from ksmlab_core.mm.rmap import (
     anon_vma_prepare,
     linear_page_index,
@@ -82,7 +83,6 @@ from ksmlab_core.mm.swap import (
     read_swap_cache_async,
     reuse_swap_page,
     swap_free,
-    swapin_readahead,
     try_to_free_swap,
     vm_swap_full,
 )
@@ -311,8 +311,9 @@ def _do_swap_page(m, p, write):
     result = 0
     if m.slot.frame[e] != NONE:
         page = read_swap_cache_async(m, e)
+        found_in_cache(m, p, page)
     else:
-        page = swapin_readahead(m, e)
+        page = read_around(m, p, e)
         if page == NONE:
             return VM_FAULT_OOM
         result = VM_FAULT_MAJOR

@@ -49,6 +49,7 @@ PG_SWAPBACKED = 1 << 8
 PG_SWAPCACHE = 1 << 9
 PG_WRITEBACK = 1 << 10
 PG_RECLAIM = 1 << 11
+PG_READAHEAD = 1 << 13  # read ahead by address, and not wanted since
 PG_ANON_EXCLUSIVE = 1 << 12  # mapped by one pte that may write it without a copy (5.19)
 PAGE_MAPPING_ANON = 1 << 16  # mapping is an anon_vma ...
 PAGE_MAPPING_KSM = 1 << 17  # ... or, with both bits, a stable node (NONE: orphan KSM page)
@@ -194,6 +195,9 @@ VMA = np.dtype(
         ("pte_base", np.int32),  # pte of vm_start
         ("vm_next", np.int32),  # next vma of the process
         ("node", np.int32),  # NUMA node that its pages are to come from, or NONE: the first
+        ("ra_address", np.int32),  # vpn of its last swap-in, for reading around the next
+        ("ra_window", np.int32),  # pages that were read then
+        ("ra_hits", np.int32),  # how many of those read ahead have been wanted since; 4 before the first
         ("anon_next", np.int32),  # next vma of the same anon_vma
         ("anon_prev", np.int32),
     ],
@@ -339,6 +343,7 @@ SW_RMAP_ANON_VMA = next(_scalar)
 SW_CHAIN_EQUAL = next(_scalar)
 SW_MARK_ZERO_PAGES = next(_scalar)
 SW_FORK_BEST_EFFORT = next(_scalar)
+SW_READ_AROUND = next(_scalar)
 SW_UPGRADE_DIRTIES = next(_scalar)
 SW_RUN_2_LASTS = next(_scalar)
 SW_COPY_TEST_ROOT = next(_scalar)

@@ -161,6 +161,13 @@ _SWITCHES = (
         ("R-RECL-1", "X-1"),
     ),
     Switch(
+        "readahead",
+        ("slots", "addresses"),
+        "ec560175c0b6 (addresses: 4.15)",
+        "a swap-in also reads the slots around its own, or the swap ptes around its own",
+        ("R-SWAPIN-1", "R-B-SWAPIN-4"),
+    ),
+    Switch(
         "new_pages",
         ("active", "inactive"),
         "b518154e59aa (inactive: 5.9)",
@@ -393,6 +400,7 @@ _V6_1 = Profile(
             "free_swap_on_merge": True,
             "check_readonly": True,
             "drain_at_pass": True,
+            "readahead": "addresses",
             "new_pages": "inactive",
             "swapoff_walk": "processes",
             "run_2_lasts": True,

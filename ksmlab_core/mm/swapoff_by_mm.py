@@ -24,8 +24,9 @@ from ksmlab_core.mm.mm_types import (
     VM_LOCKED,
 )
 from ksmlab_core.mm.page_alloc import get_page, page_ksm, put_page
+from ksmlab_core.mm.readahead import read_around
 from ksmlab_core.mm.rmap import mlock_vma_page, page_add_anon_rmap
-from ksmlab_core.mm.swap import read_swap_cache_async, swap_free, swapin_readahead, try_to_free_swap
+from ksmlab_core.mm.swap import read_swap_cache_async, swap_free, try_to_free_swap
 
 
 @jit
@@ -59,7 +60,7 @@ def _unuse_pte(m, p, page):
 def _unuse_swap_pte(m, p):
     """Bring one swap pte's page back; False without a frame."""
     e = m.pte_target[p]
-    page = read_swap_cache_async(m, e) if m.slot.frame[e] != NONE else swapin_readahead(m, e)
+    page = read_swap_cache_async(m, e) if m.slot.frame[e] != NONE else read_around(m, p, e)
     if page == NONE:
         return False
     done = not m.frame.pg[page] & PG_UPTODATE or _unuse_pte(m, p, page)

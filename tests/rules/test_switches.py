@@ -237,6 +237,22 @@ def _swapin_exclusive(rig: Any) -> tuple[bool, bool]:
     return alone, area.is_writable()
 
 
+def _readahead(rig: Any) -> tuple[int, int]:
+    """R-SWAPIN-1, R-B-SWAPIN-4: pages read for a fault on the first and on the sixth of two areas' turns in swap.
+
+    Their pages take turns in the slots, so that what lies together in one area is spread over the slots.
+    """
+    a, b = rig.processes(2, 16, mergeable=False)
+    for page in range(16):
+        for area in (a, b):
+            area.write(100 + 2 * page + (area is b), page)
+    rig.unmap_to_swap(), rig.unmap_to_swap()
+    a.read(0)
+    first = int(rig.sc[t.PSWPIN])
+    a.read(range(1, 6))
+    return first, int(rig.sc[t.PSWPIN])
+
+
 def _new_pages(rig: Any) -> tuple[bool, bool]:
     """R-OBJ-14: is a page written first on the active list, and a copy on write?"""
     area = rig.process(content=7, mergeable=False)
@@ -323,6 +339,7 @@ EFFECTS: dict[str, Effect] = {
     "copy_test": (_copy_test, {"pointer+index": (True, 0), "root+index": (False, 1)}),
     "reclaim_ref_policy": (_reclaim_ref_policy, {"any-activates": ["aA", "aA"], "second-chance": ["aIr", "gone"]}),
     "swapin_exclusive": (_swapin_exclusive, {True: (True, False), False: (False, False)}),
+    "readahead": (_readahead, {"slots": (7, 15), "addresses": (5, 13)}),
     "new_pages": (_new_pages, {"active": (True, True), "inactive": (False, False)}),
     "swapoff_walk": (_swapoff_walk, {"slots": (2, 0), "processes": (1, 1)}),
     "mlock_by_mapping": (_mlock_by_mapping, {True: True, False: False}),
