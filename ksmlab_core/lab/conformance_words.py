@@ -1,0 +1,113 @@
+"""Rows of a conformance table in words: what was expected, what came, and many rows as few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ksmlab_core.experiment.conformance import in_order
+from ksmlab_core.lab.conformance import Row
+from ksmlab_core.lab.expectations import wanted
+
+COUNTERS: Final = ("ksm.pages_shared", "ksm.pages_sharing", "ksm.pages_unshared", "ksm.pages_volatile")
+"""What ``2/98302/0/0`` says, in this order."""
+SPELT: Final = 3
+"""Figures beside the counters that a row spells out; of more it tells how many."""
+COLUMNS: Final = ("suite", "scenario", "expected", "got", "rule", "kernel")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table, cells by COLUMNS, and whether all was well."""
+
+    cells: tuple[str, str, str, str, str, str]
+    ok: bool
+
+
+def lines(rows: Sequence[Row], *, every_file: bool = False) -> list[Line]:
+    """The table of some rows: rows that say the same of several kernels as one.
+
+    Args:
+        rows: What came of the scenarios.
+        every_file: Give every file a line; otherwise those without stages share one per suite and kernel if they are
+            well.
+    """
+    alone = [row for row in rows if every_file or row.staged or not row.ok]
+    folded: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if not (every_file or row.staged) and row.ok:
+            folded.setdefault((row.suite, row.kernel), []).append(row)
+    return [*_merged(alone), *(_whole_suite(suite, kernel, some) for (suite, kernel), some in folded.items())]
+
+
+def _merged(rows: Iterable[Row]) -> list[Line]:
+    """Equal rows of several kernels as one line."""
+    kernels: dict[tuple[str, ...], list[str]] = {}
+    well: dict[tuple[str, ...], bool] = {}
+    for row in rows:
+        name = f"{row.scenario}: {row.stage}" if row.stage else row.scenario
+        key = (row.suite, name, expected(row), got(row), ", ".join(row.rules))
+        kernels.setdefault(key, []).append(row.kernel)
+        well[key] = row.ok
+    return [Line((*key, ", ".join(in_order(dict.fromkeys(some)))), well[key]) for key, some in kernels.items()]  # type: ignore[arg-type]
+
+
+def _whole_suite(suite: str, kernel: str, rows: Sequence[Row]) -> Line:
+    rules = dict.fromkeys(rule for row in rows for rule in row.rules)
+    figures = counted(sum(len(row.checks) for row in rows), "figure")
+    return Line((suite, counted(len(rows), "file"), figures, figures, counted(len(rules), "rule"), kernel), True)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 file``, ``2,000 files``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def expected(row: Row) -> str:
+    """What a row wants, shortly."""
+    if row.error is not None:
+        return "runs to its end"
+    return _spelt(row, "want") if row.staged else counted(len(row.checks), "figure")
+
+
+def got(row: Row) -> str:
+    """What a row got, as `expected` says it; figures that differ are always told."""
+    if row.error is not None:
+        return row.error
+    differing = [check for check in row.checks if not check["ok"]]
+    if not row.staged:
+        text = counted(len(row.checks) - len(differing), "figure")
+        return "; ".join([text, *map(_told, differing)])
+    counters, others = _parts(row)
+    hidden = [check for check in others if not check["ok"]] if len(others) > SPELT else []
+    return "; ".join([_spelt(row, "got"), *map(_told, hidden)])
+
+
+def _told(check: dict[str, Any]) -> str:
+    at = f"{check['at']}: " if check["at"] else ""
+    return f"line {check['line']}: {at}{check['metric']} {check['got']}, not {wanted(check['want'])}"
+
+
+def _parts(row: Row) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """The first comparison of each of the four counters, if all four are there, and the others."""
+    counters: dict[str, dict[str, Any]] = {}
+    for check in row.checks:
+        if check["metric"] in COUNTERS:
+            counters.setdefault(check["metric"], check)
+    if len(counters) < len(COUNTERS):
+        return {}, row.checks
+    first = {id(check) for check in counters.values()}
+    return counters, [check for check in row.checks if id(check) not in first]
+
+
+def _spelt(row: Row, side: Literal["want", "got"]) -> str:
+    """``2/98302/0/0``, and the figures beside them or how many they are."""
+    counters, others = _parts(row)
+    said = ["/".join(wanted(counters[name][side]) for name in COUNTERS)] if counters else []
+    if len(others) <= SPELT:
+        said += [f"{check['metric'].rpartition('.')[2]} {wanted(check[side])}" for check in others]
+    else:
+        met = len(others) if side == "want" else sum(check["ok"] for check in others)
+        said.append(f"{'+' if counters else ''}{counted(met, 'figure')}")
+    return ", ".join(said)
