@@ -34,7 +34,7 @@ class Checker:
         shell = {key: {} if key in OPEN else value for key, value in settings.items() if key != "sweep"}
         file = complaints.validated(ExperimentFile, shell, ())
         kernel = check_kernel(complaints, settings["kernel"]) if "kernel" in settings else None
-        profile = PROFILES[kernel["profile"]] if kernel else None
+        profile = PROFILES[kernel["profile"]].with_switches(kernel["switches"]) if kernel else None
         ksm = check_knobs(complaints, settings.get("ksm"), profile) if profile else {}
         policies = self._policies(complaints, settings.get("policies"))
         workload, processes = self._workload(complaints, settings.get("workload"), profile)

@@ -14,7 +14,7 @@ from ksmlab_core.experiment.document import KeyPath
 from ksmlab_core.experiment.models import Machine
 from ksmlab_core.experiment.quantities import PAGE_SIZE, is_whole
 from ksmlab_core.mm.counters import FIXED_METRICS, PROCESS
-from ksmlab_core.mm.profile import PROFILES, SWITCHES, Profile
+from ksmlab_core.mm.profile import PROFILES, SWITCHES, Profile, contradiction
 from ksmlab_core.policy.kinds import HOOKS
 
 BYTES_PER_PAGE: Final = 128
@@ -39,7 +39,14 @@ def check_kernel(complaints: Complaints, value: Any, path: KeyPath = ("kernel",)
         if name != "profile":
             _check_switch(complaints, name, setting, (*path, name))
             kernel["switches"][name] = setting
-    return kernel if len(complaints.found) == before else None
+    if len(complaints.found) > before:
+        return None
+    wrong = contradiction({**PROFILES[kernel["profile"]].switches, **kernel["switches"]})
+    if wrong is not None:
+        name, why, right = wrong
+        complaints.add((*path, name) if name in value else path, why, f"{name}: {right}")
+        return None
+    return kernel
 
 
 def _named_profile(complaints: Complaints, name: Any, path: KeyPath) -> dict[str, Any] | None:

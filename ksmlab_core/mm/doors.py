@@ -60,6 +60,7 @@ from ksmlab_core.mm.mm_types import (
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
+    SW_NODE_HOLDS_REF,
     TICK,
     TIME_STALL,
     VM_MERGEABLE,
@@ -67,7 +68,7 @@ from ksmlab_core.mm.mm_types import (
 from ksmlab_core.mm.mmap import mlock_pte_range, munlock_pte_range, zap_pte_range
 from ksmlab_core.mm.page_alloc import page_ksm, page_stable_node, put_page
 from ksmlab_core.mm.rmap import address_of
-from ksmlab_core.mm.stable_tree import stable_tree_search
+from ksmlab_core.mm.stable_tree import stable_tree_twin
 from ksmlab_core.mm.swap import end_writeback
 from ksmlab_core.mm.swapoff import try_to_unuse
 from ksmlab_core.mm.vmscan import evict, shrink_active_list, shrink_inactive_list, try_to_free_pages
@@ -360,7 +361,7 @@ def swapin_facts(
         facts[7] = swapin_needs_copy(m, page, p)
         facts[8] = may_share(m, page, p)
     if m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE:
-        twin = stable_tree_search(m, content)
+        twin = stable_tree_twin(m, content)
         if twin != NONE:
             facts[5] = m.node.kpage[twin]
             facts[6] = m.node.nr_items[twin]
@@ -375,12 +376,13 @@ def reclaim_candidates(memory, out):
     On an LRU list, evictable, not under writeback, and not a KSM page that is unmapped already and that its node keeps.
     """
     m = as_memory(memory)
+    nodes_keep = m.sc[SW_NODE_HOLDS_REF] != 0
     n = 0
     for page in range(1, m.sc[NR_FRAMES] + 1):
         pg = m.frame.pg[page]
         if pg & (PG_LRU | PG_UNEVICTABLE | PG_MLOCKED | PG_WRITEBACK) != PG_LRU:
             continue
-        if m.frame.mapcount[page] == 0 and page_ksm(m, page) and page_stable_node(m, page) != NONE:
+        if nodes_keep and m.frame.mapcount[page] == 0 and page_stable_node(m, page) != NONE:
             continue
         out[n] = page
         n += 1

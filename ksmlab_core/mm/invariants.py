@@ -148,6 +148,11 @@ class _View:
         """The stable nodes in use."""
         return np.flatnonzero(self.m.node.kpage != t.NONE)
 
+    def named(self, nodes: Any) -> Any:
+        """Which of these nodes their frames name; the others are stale (R-B-OBJ-2)."""
+        pages = self.m.node.kpage[nodes]
+        return self.ksm[pages] & (self.m.frame.mapping[pages] == nodes)
+
     def items(self) -> Any:
         """The rmap_items in use."""
         return np.flatnonzero(self.m.item.mm != t.NONE)
@@ -221,9 +226,12 @@ def _inv5(checker: Checker, v: _View) -> Iterator[Violation]:
 
 def _inv6(_checker: Checker, v: _View) -> Iterator[Violation]:
     nodes = v.nodes()
-    pages = v.m.node.kpage[nodes]
-    for node in nodes[~v.ksm[pages] | (v.m.frame.mapping[pages] != nodes)][:4]:
+    stale = nodes[~v.named(nodes)] if v.sc[t.SW_NODE_HOLDS_REF] else nodes[:0]
+    for node in stale[:4]:
         yield Violation("INV-6", f"node {node}", f"its frame {v.m.node.kpage[node]} does not name it")
+    kept = v.m.node.content[nodes] == v.m.frame.content[v.m.node.kpage[nodes]]
+    for node in nodes[v.named(nodes) & ~kept][:4]:
+        yield Violation("INV-6", f"node {node}", f"notes content {v.m.node.content[node]}, its page has another")
     owned = np.flatnonzero(v.ksm & (v.m.frame.mapping != t.NONE))
     for page in owned[v.m.node.kpage[v.m.frame.mapping[owned]] != owned][:4]:
         yield Violation("INV-6", f"frame {page}", f"names node {v.m.frame.mapping[page]}, not so back", page=int(page))
@@ -249,11 +257,12 @@ def _inv7(_checker: Checker, v: _View) -> Iterator[Violation]:
     if sorted(nodes) != v.nodes().tolist():
         yield Violation("INV-7", "stable tree", f"{len(nodes)} nodes in the tree, {len(v.nodes())} exist")
         return
-    contents = v.m.frame.content[v.m.node.kpage[nodes]]
+    named = v.named(np.array(nodes, np.int64))
+    contents = np.where(named, v.m.frame.content[v.m.node.kpage[nodes]], v.m.node.content[nodes])
     for i in np.flatnonzero(contents[1:] <= contents[:-1])[:4]:
         yield Violation("INV-7", f"nodes {nodes[i]} and {nodes[i + 1]}", "not in memcmp order, or equal")
     for node in nodes:
-        if v.m.node.hlist[node] == t.NONE:
+        if v.m.node.hlist[node] == t.NONE and v.sc[t.SW_FREE_NODE_ON_LAST_ITEM]:
             yield Violation("INV-7", f"node {node}", "in the tree without items")
 
 
@@ -284,8 +293,20 @@ def _inv8(_checker: Checker, v: _View) -> Iterator[Violation]:
     for node, length in lengths.items():
         if length != v.m.node.nr_items[node]:
             yield Violation("INV-8", f"node {node}", f"counts {v.m.node.nr_items[node]} items, lists {length}")
-    if sum(lengths.values()) != int(np.count_nonzero(state == t.ITEM_STABLE)):
+    stable = items[state == t.ITEM_STABLE]
+    if sum(lengths.values()) != len(stable):
         yield Violation("INV-8", "nodes", "list another number of items than are in the stable state")
+    yield from _inv8_anon_vmas(v)
+
+
+def _inv8_anon_vmas(v: _View) -> Iterator[Violation]:
+    """The items of the ptes that map their node's page hold the anon_vma of the area: it is how reclaim finds them."""
+    ptes = v.present[v.ksm[v.frames] & (v.m.pte.rmap_item[v.present] != t.NONE)]
+    items = v.m.pte.rmap_item[ptes]
+    listed = (v.m.item.state[items] == t.ITEM_STABLE) & (v.m.item.head[items] == v.m.frame.mapping[v.target[ptes]])
+    held, wanted = v.m.item.anon_vma[items], v.m.vma.anon_vma[v.m.pte.vma[ptes]]
+    for item in items[listed & (held != wanted)][:4]:
+        yield Violation("INV-8", f"item {item}", f"holds anon_vma {v.m.item.anon_vma[item]}, its area has another")
 
 
 def _inv9(_checker: Checker, v: _View) -> Iterator[Violation]:
@@ -382,6 +403,8 @@ def _inv15(checker: Checker, v: _View) -> Iterator[Violation]:
 
 
 def _inv16(_checker: Checker, v: _View) -> Iterator[Violation]:
+    if not v.sc[t.SW_NODE_HOLDS_REF]:
+        return
     pages = v.m.node.kpage[v.nodes()]
     for page in pages[(v.pg[pages] & t.PG_WRITEBACK) != 0][:4]:
         yield Violation("INV-16", f"frame {page}", "owned by a node and under writeback", page=int(page))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ksmlab_core.mm._jit import jit
 from ksmlab_core.mm._memory import FETCH_AHEAD, prefetch
-from ksmlab_core.mm.lru import lru_add_drain, lru_cache_add_lru
+from ksmlab_core.mm.lru import lru_add_drain, lru_cache_add_lru, mark_page_accessed
 from ksmlab_core.mm.memory import (
     VM_FAULT_OOM,
     VM_FAULT_SIGBUS,
@@ -51,6 +51,7 @@ from ksmlab_core.mm.mm_types import (
     SCAN_SEQNR,
     SCAN_SLOT,
     SCRATCH_SIZE,
+    SW_ALLOC_ON_FIRST_MERGE,
     SW_BREAK_ORPHAN,
     SW_CHECKSUM_BEFORE_STABLE,
     SW_MAX_KERNEL_PAGES,
@@ -251,22 +252,34 @@ def _replace_page(m, p, page, kpage):
 
 
 @jit
+def _upgrade_page(m, page):
+    """Make a write-protected page a KSM page where it is: flags, slot and charge stay (X-6, X-13)."""
+    set_page_stable_node(m, page, NONE)
+    mark_page_accessed(m, page)
+    m.sc[TICK] += m.sc[COST_MERGE]
+
+
+@jit
 def _transfer_mlock(m, page, kpage):
     """The lock of a VM_LOCKED area moves from the page that left to the KSM page (R-MERGE-7)."""
     munlock_vma_page(m, page)
     if not m.frame.pg[kpage] & PG_MLOCKED:
-        lru_add_drain(m)  # kpage was only just queued; it must be on a list to be isolated
+        if m.sc[SW_ALLOC_ON_FIRST_MERGE]:
+            lru_add_drain(m)  # kpage was only just queued; it must be on a list to be isolated
         mlock_vma_page(m, kpage)
 
 
 @jit
 def _try_to_merge_one_page(m, vma, page, kpage):
-    """Replace `page` by `kpage` in a vma; True on success (R-MERGE-2)."""
+    """Replace `page` by `kpage` in a vma, or make it a KSM page itself (`kpage` NONE); True on success (R-MERGE-2)."""
     if page == kpage:
         return True
     if not m.vma.vm_flags[vma] & VM_MERGEABLE or not page_anon(m, page) or not trylock_page(m, page):
         return False
     p = _write_protect_page(m, vma, page)
+    if p != NONE and kpage == NONE:
+        _upgrade_page(m, page)
+        return True
     if p == NONE or compare(m, m.frame.content[page], kpage) != 0:
         return False
     _replace_page(m, p, page, kpage)
@@ -290,28 +303,48 @@ def _vma_of(m, item):
 @jit
 def _try_to_merge_with_ksm_page(m, item, page, kpage):
     vma = _vma_of(m, item)
-    return vma != NONE and _try_to_merge_one_page(m, vma, page, kpage)
+    merged = vma != NONE and _try_to_merge_one_page(m, vma, page, kpage)
+    if merged:
+        m.item.anon_vma[item] = m.vma.anon_vma[vma]
+    return merged
+
+
+@jit
+def _copy_to_ksm_page(m, item, page):
+    """(a new KSM page that replaces `page` at the item, with a reference for the caller, or NONE; did it?)."""
+    kpage = alloc_page(m)
+    if kpage == NONE:
+        return NONE, False
+    m.sc[KSM_KPAGES] += 1
+    if _vma_of(m, item) == NONE:
+        return kpage, False
+    m.frame.content[kpage] = m.frame.content[page]
+    m.sc[TICK] += m.sc[COST_COPY]
+    m.frame.pg[kpage] |= PG_DIRTY | PG_UPTODATE | PG_SWAPBACKED
+    set_page_stable_node(m, kpage, NONE)
+    lru_cache_add_lru(m, kpage, LRU_ACTIVE_ANON)
+    return kpage, _try_to_merge_with_ksm_page(m, item, page, kpage)
+
+
+@jit
+def _make_ksm_page(m, item, page):
+    """(the KSM page of the item's page, with a reference for the caller, or NONE; does the item's pte map it?)."""
+    if m.sc[SW_ALLOC_ON_FIRST_MERGE]:
+        return _copy_to_ksm_page(m, item, page)
+    upgraded = _try_to_merge_with_ksm_page(m, item, page, NONE)
+    get_page(m, page)  # not before: a reference more would have kept it from being write-protected
+    return page, upgraded
 
 
 @jit
 def _try_to_merge_two_pages(m, item, page, tree_item, tree_page):
-    """A new KSM page in place of both, with a reference for the caller, or NONE (R-MERGE-1, R-KNOB-2)."""
+    """A KSM page in place of both, with a reference for the caller, or NONE (R-MERGE-1, R-KNOB-2)."""
     limit = m.sc[KSM_MAX_KERNEL_PAGES]
     if m.sc[SW_MAX_KERNEL_PAGES] and limit != 0 and limit <= m.sc[KSM_PAGES_SHARED]:
         return NONE
-    kpage = alloc_page(m)
+    kpage, merged = _make_ksm_page(m, item, page)
     if kpage == NONE:
         return NONE
-    m.sc[KSM_KPAGES] += 1
-    vma = _vma_of(m, item)
-    merged = False
-    if vma != NONE:
-        m.frame.content[kpage] = m.frame.content[page]
-        m.sc[TICK] += m.sc[COST_COPY]
-        m.frame.pg[kpage] |= PG_DIRTY | PG_UPTODATE | PG_SWAPBACKED
-        set_page_stable_node(m, kpage, NONE)
-        lru_cache_add_lru(m, kpage, LRU_ACTIVE_ANON)
-        merged = _try_to_merge_one_page(m, vma, page, kpage)
     if merged:
         merged = _try_to_merge_with_ksm_page(m, tree_item, tree_page, kpage)
         if not merged:

@@ -34,7 +34,8 @@ COLUMNS: dict[str, Any] = {
 # The first part of a record holds what is not named here.
 _FURTHER_PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "frame": (("lru_next", "lru_prev"), ("inserted",)),
-    "item": (("rmap_next", "oldchecksum", "last_look"),),
+    "item": (("rmap_next", "oldchecksum", "last_look"), ("anon_vma",)),
+    "node": (("content",),),
 }
 
 

@@ -26,6 +26,7 @@ Int64 = np.ndarray[Any, np.dtype[np.int64]]
 READ, TOUCH = doors.READ, doors.TOUCH
 FOREVER = np.iinfo(np.int64).max
 
+# A switch with words for values is 1 for the word that stands here.
 _SWITCH_SCALARS = {
     "born_young": t.SW_BORN_YOUNG,
     "max_kernel_pages": t.SW_MAX_KERNEL_PAGES,
@@ -34,7 +35,12 @@ _SWITCH_SCALARS = {
     "mlock_transfer": t.SW_MLOCK_TRANSFER,
     "shrink_falls_through": t.SW_SHRINK_FALLS_THROUGH,
     "node_holds_ref": t.SW_NODE_HOLDS_REF,
+    "free_node_on_last_item": t.SW_FREE_NODE_ON_LAST_ITEM,
+    "alloc_on_first_merge": t.SW_ALLOC_ON_FIRST_MERGE,
+    "rmap_mode": t.SW_RMAP_ANON_VMA,
+    "stale_node": t.SW_STALE_NODE_RESTARTS,
 }
+_SWITCHED_ON = {"rmap_mode": "anon_vma", "stale_node": "restart"}
 
 FAILURES = {
     "alloc_page": t.FAIL_ALLOC_PAGE,
@@ -96,7 +102,7 @@ class Machine(AddressSpaces):
         self.room_maker: Callable[[int], None] = self.kernel_reclaim
         sc = self.sc
         for name, scalar in _SWITCH_SCALARS.items():
-            sc[scalar] = int(self.kernel.switches[name])
+            sc[scalar] = int(self.kernel.switches[name] == _SWITCHED_ON.get(name, True))
         for name, cost in resolve_costs(costs).items():
             sc[cost_scalar(name)] = cost
         sc[t.PAGE_CLUSTER] = 3

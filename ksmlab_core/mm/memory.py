@@ -62,7 +62,7 @@ from ksmlab_core.mm.stable_tree import (
     remove_rmap_item_from_tree,
     stable_tree_append,
     stable_tree_insert,
-    stable_tree_search,
+    stable_tree_twin,
 )
 from ksmlab_core.mm.swap import (
     read_swap_cache_async,
@@ -207,6 +207,7 @@ def _join_node(m, p, node):
     if item == NONE or (m.item.state[item] == ITEM_STABLE and m.item.head[item] == node):
         return
     remove_rmap_item_from_tree(m, item)
+    m.item.anon_vma[item] = m.vma.anon_vma[m.pte.vma[p]]
     stable_tree_append(m, item, node)
 
 
@@ -255,7 +256,7 @@ def _do_swap_page(m, p, write):
         result = VM_FAULT_MAJOR
         m.sc[PGMAJFAULT] += 1
     if decision == SWAPIN_REMERGE and m.frame.pg[page] & PG_UPTODATE:
-        node = stable_tree_search(m, m.frame.content[page])
+        node = stable_tree_twin(m, m.frame.content[page])
         if node != NONE:
             _do_remerge(m, p, page, node)
             return (result | do_wp_page(m, p)) if write else result

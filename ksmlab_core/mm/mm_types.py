@@ -93,13 +93,14 @@ _ITEM_FIELDS: list[tuple[str, Any, int]] = [
     ("seqnr", np.uint8, 33),  # low 8 bits of the pass in which it entered the unstable tree
     ("rb_color", np.uint8, 34),
     ("changes", np.uint8, 35),  # looks at which the checksum had changed, saturating at 255
+    ("anon_vma", np.int32, 36),  # STABLE: the anon_vma of its area when it was merged, by which its ptes are found
 ]
 ITEM = np.dtype(
     {
         "names": [name for name, _, _ in _ITEM_FIELDS],
         "formats": [kind for _, kind, _ in _ITEM_FIELDS],
         "offsets": [offset for _, _, offset in _ITEM_FIELDS],
-        "itemsize": 36,
+        "itemsize": 40,
     }
 )
 
@@ -112,6 +113,7 @@ NODE = np.dtype(
         ("rb_left", np.int32),
         ("rb_right", np.int32),
         ("rb_color", np.uint8),
+        ("content", np.int64),  # content number of its page, which outlives the page; no kernel has this
     ],
     align=True,
 )
@@ -283,6 +285,10 @@ SW_CHECKSUM_BEFORE_STABLE = next(_scalar)
 SW_MLOCK_TRANSFER = next(_scalar)
 SW_SHRINK_FALLS_THROUGH = next(_scalar)
 SW_NODE_HOLDS_REF = next(_scalar)
+SW_STALE_NODE_RESTARTS = next(_scalar)
+SW_FREE_NODE_ON_LAST_ITEM = next(_scalar)
+SW_ALLOC_ON_FIRST_MERGE = next(_scalar)
+SW_RMAP_ANON_VMA = next(_scalar)
 
 # Decisions that compiled code leaves to a policy (door.py).
 ASK_SWAPIN = next(_scalar)  # 1 = stop at swap-ins whose page may be needed in more than one place

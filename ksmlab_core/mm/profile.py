@@ -48,31 +48,38 @@ _SWITCHES = (
     ),
     Switch(
         "node_holds_ref",
-        (True,),
+        (True, False),
         "2.6.33-rc1 (dropped by 4035c07a8959, the keyhole reference)",
         "a stable node owns a reference on its page, so reclaim can unmap it but not free it",
-        ("R-OBJ-5", "R-RECL-6", "INV-16"),
+        ("R-OBJ-5", "R-RECL-6", "R-B-OBJ-2", "INV-16"),
+    ),
+    Switch(
+        "stale_node",
+        ("give-up", "restart"),
+        "2.6.33 (4035c07a8959); later kernels restart",
+        "a tree walk that meets the node of a freed page prunes it and ends without a result, or starts again",
+        ("R-B-OBJ-2", "X-9"),
     ),
     Switch(
         "alloc_on_first_merge",
-        (True,),
+        (True, False),
         "2.6.32 (dropped by 80e148226028)",
         "merging two pages allocates a third; later kernels upgrade the scanned page in place",
-        ("R-MERGE-1",),
+        ("R-MERGE-1", "R-B-OBJ-4", "X-6", "X-13"),
     ),
     Switch(
         "rmap_mode",
-        ("items-only",),
+        ("items-only", "anon_vma"),
         "2.6.33-rc1 (anon_vma from db114b83ab60)",
-        "reclaim finds the ptes of a KSM page through its items alone: no real areas, no unscanned fork children",
-        ("R-REF-4", "R-REF-5", "R-TTU-3"),
+        "reclaim finds the ptes of a KSM page through its items alone, or through real areas and fork children too",
+        ("R-REF-4", "R-REF-5", "R-TTU-2", "R-TTU-3", "R-B-OBJ-1"),
     ),
     Switch(
         "free_node_on_last_item",
-        (True,),
+        (True, False),
         "2.6.32 (dropped with the keyhole reference)",
         "the last item takes its node along and leaves the page an orphan KSM page",
-        ("R-OBJ-5", "R-REM-1"),
+        ("R-OBJ-5", "R-REM-1", "R-B-OBJ-3", "X-8"),
     ),
     Switch(
         "stable_insert_equal",
@@ -141,6 +148,15 @@ _SWITCHES = (
 
 SWITCHES: Mapping[str, Switch] = MappingProxyType({switch.name: switch for switch in _SWITCHES})
 
+
+def contradiction(switches: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """(switch, why it cannot have its value, what would be right) where two switches do not go together."""
+    if switches["node_holds_ref"] and not switches["free_node_on_last_item"]:
+        why = "a node that holds a reference on its page and stays without items would keep the page for ever"
+        return "free_node_on_last_item", why, "true, or node_holds_ref: false"
+    return None
+
+
 _UINT_MAX = 2**32 - 1
 _KNOBS_2009 = (
     Knob("run", 0, 0, 2, "0 stop, 1 run, 2 stop and unmerge everything"),
@@ -148,6 +164,12 @@ _KNOBS_2009 = (
     Knob("sleep_millisecs", 20, 0, _UINT_MAX, "milliseconds between batches"),
     Knob("max_kernel_pages", None, 0, 2**63 - 1, "most KSM pages that merging may create; 0 = no limit"),
 )
+
+
+def _knobs_of(switches: Mapping[str, Any]) -> dict[str, Knob]:
+    """The knobs that come with switches."""
+    return {knob.name: knob for knob in _KNOBS_2009 if switches.get(knob.name)}
+
 
 _KSM_COUNTERS = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile", "full_scans")
 
@@ -180,9 +202,14 @@ class Profile:
             if not any(type(value) is type(known) and value == known for known in SWITCHES[name].values):
                 known = ", ".join(str(known).lower() for known in SWITCHES[name].values)
                 raise ValueError(f"{name} cannot be {value!r} in this version; known: {known}")
+        switches = {**self.switches, **changes}
+        if (wrong := contradiction(switches)) is not None:
+            name, why, right = wrong
+            raise ValueError(f"{name} cannot be {str(switches[name]).lower()}: {why}; {name}: {right}")
         return replace(
             self,
-            switches=MappingProxyType({**self.switches, **changes}),
+            switches=MappingProxyType(switches),
+            knobs=MappingProxyType({**self.knobs, **_knobs_of(switches)}),
             changed=MappingProxyType({**self.changed, **changes}),
         )
 
@@ -200,7 +227,26 @@ _SEED = Profile(
     ksm_counters=_KSM_COUNTERS,
 )
 
-PROFILES: Mapping[str, Profile] = MappingProxyType({_SEED.name: _SEED})
+_V2_6_33 = Profile(
+    name="v2.6.33",
+    about="the 2.6.33 release (February 2010): nodes without a reference, pages upgraded in place, full rmap",
+    switches=MappingProxyType(
+        {
+            **_SEED.switches,
+            "node_holds_ref": False,
+            "alloc_on_first_merge": False,
+            "rmap_mode": "anon_vma",
+            "free_node_on_last_item": False,
+            "max_kernel_pages": False,
+            "break_orphan": False,
+            "shrink_falls_through": False,
+        }
+    ),
+    knobs=MappingProxyType({knob.name: knob for knob in _KNOBS_2009 if knob.name != "max_kernel_pages"}),
+    ksm_counters=_KSM_COUNTERS,
+)
+
+PROFILES: Mapping[str, Profile] = MappingProxyType({known.name: known for known in (_SEED, _V2_6_33)})
 
 
 def profile(name: str) -> Profile:

@@ -1,4 +1,4 @@
-"""Reverse mapping: who maps a page, was it used, take it away from them (``mm/rmap.c``, and the rmap half of ksm.c)."""
+"""Reverse mapping: who maps a page, and taking it away from them (``mm/rmap.c``, and the rmap half of ksm.c)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from ksmlab_core.mm.lru import (
     putback_lru_page,
 )
 from ksmlab_core.mm.mm_types import (
-    COST_REFERENCED,
     COST_UNMAP,
     FAIL_FALLBACK_VMA,
     FALLBACK_VMA_USED,
     LRU_ACTIVE_ANON,
-    MEMCG_RECLAIM,
     MM_HEAD,
-    MMF_IN_MEMCG,
     NONE,
     NR_ANON_PAGES,
     NR_ANON_VMAS,
@@ -29,17 +26,16 @@ from ksmlab_core.mm.mm_types import (
     PAGE_MAPPING_FLAGS,
     PG_DIRTY,
     PG_MLOCKED,
-    PG_REFERENCED,
     PG_SWAPBACKED,
     PG_SWAPCACHE,
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SWAP,
     PTE_YOUNG,
+    SW_RMAP_ANON_VMA,
     TICK,
     UNEVICTABLE_PGMLOCKED,
     VM_LOCKED,
-    VM_SEQ_READ,
 )
 from ksmlab_core.mm.page_alloc import (
     fail_now,
@@ -48,7 +44,6 @@ from ksmlab_core.mm.page_alloc import (
     page_ksm,
     page_stable_node,
     put_page,
-    trylock_page,
 )
 from ksmlab_core.mm.swap import swap_duplicate
 
@@ -242,89 +237,39 @@ def page_remove_rmap(m, page):
 
 
 # --------------------------------------------------------------------------------------------------------------
-# Was it used?
+# Where the ptes of a KSM page are (the rmap half of ksm.c)
 
 
 @jit
-def _in_reclaimed_memcg(m, mm):
-    return m.sc[MEMCG_RECLAIM] == 0 or (m.mm.mm_flags[mm] & MMF_IN_MEMCG) != 0
-
-
-@jit
-def _use_fallback_vma(m):
+def use_fallback_vma(m):
     """The stand-in vma of the seed is allocated, or the one static fallback is used (R-REF-4): same result."""
     if fail_now(m, FAIL_FALLBACK_VMA):
         m.sc[FALLBACK_VMA_USED] += 1
 
 
 @jit
-def _clear_young(m, p):
-    m.sc[TICK] += m.sc[COST_REFERENCED]
-    young = (m.pte_flags[p] & PTE_YOUNG) != 0
-    m.pte_flags[p] &= 0xFF ^ PTE_YOUNG
-    return young
+def covering_vma(m, item, vma, forks):
+    """`vma`, or the next of its anon_vma, that covers the item's address; NONE when there is no more.
 
-
-@jit
-def _page_referenced_ksm(m, page):
-    """Young ptes among those that the node's items describe (R-REF-3, R-REF-5); real vmas stay unseen (R-REF-4)."""
-    node = page_stable_node(m, page)
-    if node == NONE:
-        return 0
-    _use_fallback_vma(m)
-    mapcount = m.frame.mapcount[page]
-    referenced = 0
-    item = m.node.hlist[node]
-    while item != NONE and mapcount > 0:
-        mm = m.item.mm[item]
-        if _in_reclaimed_memcg(m, mm):
-            p = pte_at(m, mm, m.item.address[item])
-            if page_check_address(m, page, p):
-                referenced += _clear_young(m, p)
-                mapcount -= 1
-        item = m.item.hlist_next[item]
-    return referenced
-
-
-@jit
-def _page_referenced_anon(m, page):
-    """(young ptes, VM_LOCKED seen) over the vmas of the page's anon_vma."""
-    mapcount = m.frame.mapcount[page]
-    referenced = 0
-    locked = False
-    vma = m.anon.first[m.frame.mapping[page]]
-    while vma != NONE and mapcount > 0:
-        if _in_reclaimed_memcg(m, m.vma.mm[vma]):
-            p = vma_pte(m, page, vma)
-            if page_check_address(m, page, p):
-                if m.vma.vm_flags[vma] & VM_LOCKED:
-                    return referenced, True
-                young = _clear_young(m, p)
-                if young and not m.vma.vm_flags[vma] & VM_SEQ_READ:
-                    referenced += 1
-                mapcount -= 1
+    Of the item's process only, or (`forks`) of the others: children that ksmd may not have visited yet (R-B-OBJ-1).
+    """
+    address = m.item.address[item]
+    while vma != NONE:
+        inside = m.vma.vm_start[vma] <= address and address < m.vma.vm_end[vma]
+        if inside and (m.vma.mm[vma] != m.item.mm[item]) == (forks != 0):
+            break
         vma = m.vma.anon_next[vma]
-    return referenced, locked
+    return vma
 
 
 @jit
-def page_referenced(m, page, is_locked):
-    """(how often the page was used since last asked, VM_LOCKED seen); clears what it counts (R-REF-1, R-REF-2)."""
-    referenced = 0
-    locked = False
-    if m.frame.pg[page] & PG_REFERENCED:
-        m.frame.pg[page] &= ~PG_REFERENCED
-        referenced = 1
-    if m.frame.mapcount[page] == 0 or m.frame.mapping[page] == NONE:
-        return referenced, locked
-    if page_ksm(m, page):
-        if not is_locked and not trylock_page(m, page):
-            return referenced + 1, locked
-        referenced += _page_referenced_ksm(m, page)
-    elif page_anon(m, page):
-        young, locked = _page_referenced_anon(m, page)
-        referenced += young
-    return referenced, locked
+def first_covering_vma(m, item, forks):
+    return covering_vma(m, item, m.anon.first[m.item.anon_vma[item]], forks)
+
+
+@jit
+def pte_in(m, item, vma):
+    return m.vma.pte_base[vma] + m.item.address[item] - m.vma.vm_start[vma]
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -360,9 +305,12 @@ def _try_to_unmap_one(m, page, p, vm_flags, flags):
     """Turn one pte of the page into a swap pte (R-TTU-4)."""
     if not page_check_address(m, page, p):
         return SWAP_AGAIN
-    if not flags & TTU_IGNORE_MLOCK and vm_flags & VM_LOCKED:
-        mlock_vma_page(m, page)
-        return SWAP_MLOCK
+    if not flags & TTU_IGNORE_MLOCK:
+        if vm_flags & VM_LOCKED:
+            mlock_vma_page(m, page)
+            return SWAP_MLOCK
+        if flags & TTU_ACTION_MASK == TTU_MUNLOCK:
+            return SWAP_AGAIN
     if not flags & TTU_IGNORE_ACCESS and m.pte_flags[p] & PTE_YOUNG:
         m.pte_flags[p] &= 0xFF ^ PTE_YOUNG
         return SWAP_FAIL
@@ -385,12 +333,11 @@ def _try_to_unmap_one(m, page, p, vm_flags, flags):
 
 
 @jit
-def _try_to_unmap_ksm(m, page, flags):
+def _try_to_unmap_at_items(m, page, node, flags):
     """Over the node's items, newest first, as if every vma had no flags (R-TTU-2, R-TTU-3)."""
-    node = page_stable_node(m, page)
-    if node == NONE or flags & TTU_ACTION_MASK != TTU_UNMAP:
+    if flags & TTU_ACTION_MASK != TTU_UNMAP:
         return SWAP_FAIL
-    _use_fallback_vma(m)
+    use_fallback_vma(m)
     result = SWAP_AGAIN
     item = m.node.hlist[node]
     while item != NONE:
@@ -400,6 +347,33 @@ def _try_to_unmap_ksm(m, page, flags):
             break
         item = m.item.hlist_next[item]
     return result
+
+
+@jit
+def _try_to_unmap_in_vmas(m, page, node, flags):
+    """Over the real vmas of the node's items, newest first, then over those of fork children (R-B-OBJ-1)."""
+    for forks in range(2):
+        item = m.node.hlist[node]
+        while item != NONE:
+            vma = first_covering_vma(m, item, forks)
+            while vma != NONE:
+                result = _try_to_unmap_one(m, page, pte_in(m, item, vma), m.vma.vm_flags[vma], flags)
+                if result != SWAP_AGAIN or m.frame.mapcount[page] == 0:
+                    return result
+                vma = covering_vma(m, item, m.vma.anon_next[vma], forks)
+            item = m.item.hlist_next[item]
+    return SWAP_AGAIN
+
+
+@jit
+def _try_to_unmap_ksm(m, page, flags):
+    """Unmap a KSM page, or look for a lock on it (TTU_MUNLOCK); an orphan's ptes cannot be found."""
+    node = page_stable_node(m, page)
+    if node == NONE:
+        return SWAP_FAIL
+    if m.sc[SW_RMAP_ANON_VMA]:
+        return _try_to_unmap_in_vmas(m, page, node, flags)
+    return _try_to_unmap_at_items(m, page, node, flags)
 
 
 @jit

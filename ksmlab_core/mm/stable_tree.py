@@ -29,23 +29,29 @@ from ksmlab_core.mm.mm_types import (
     SCAN_PREV,
     SCAN_SEQNR,
     SCAN_SLOT,
+    SW_FREE_NODE_ON_LAST_ITEM,
     SW_NODE_HOLDS_REF,
+    SW_STALE_NODE_RESTARTS,
     TICK,
 )
-from ksmlab_core.mm.page_alloc import fail_now, get_page, put_page
+from ksmlab_core.mm.page_alloc import fail_now, get_page, page_stable_node, put_page
 from ksmlab_core.mm.rbtree import rb_erase, rb_link
 from ksmlab_core.mm.rmap import address_of, pte_at
 
 
 @jit
-def compare(m, content, page):
-    """memcmp of a page's bytes with the given content: negative, 0 or positive."""
+def _memcmp(m, content, other):
     m.sc[KSM_COMPARES] += 1
     m.sc[TICK] += m.sc[COST_COMPARE]
-    other = m.frame.content[page]
     if content < other:
         return -1
     return 1 if content > other else 0
+
+
+@jit
+def compare(m, content, page):
+    """memcmp of a page's bytes with the given content: negative, 0 or positive."""
+    return _memcmp(m, content, m.frame.content[page])
 
 
 @jit
@@ -55,13 +61,60 @@ def set_page_stable_node(m, page, node):
     m.frame.mapping[page] = node
 
 
+# --------------------------------------------------------------------------------------------------------------
+# The keyhole: a node without a reference sees only whether its frame still names it (R-B-OBJ-2)
+
+
+@jit
+def is_stale(m, node):
+    """Has the node's page been freed? Then its frame, used again or not, does not name the node any more."""
+    return page_stable_node(m, m.node.kpage[node]) != node
+
+
+@jit
+def _free_stable_node(m, node):
+    rb_erase(m.node, m.sc, ROOT_STABLE, node)
+    m.node.kpage[node] = NONE
+    m.node.hlist[node] = m.sc[FREE_NODE]
+    m.sc[FREE_NODE] = node
+    m.sc[NR_FREE_NODES] += 1
+
+
+@jit
+def remove_node_from_stable_tree(m, node):
+    """Prune a stale node: its items are left without a tree, and the counters catch up (R-B-OBJ-2)."""
+    item = m.node.hlist[node]
+    if item != NONE:
+        m.sc[KSM_PAGES_SHARED] -= 1
+        m.sc[KSM_PAGES_SHARING] -= m.node.nr_items[node] - 1
+    while item != NONE:
+        m.item.state[item] = ITEM_NONE
+        item = m.item.hlist_next[item]
+    _free_stable_node(m, node)
+
+
+@jit
+def _prune(m, node):
+    """Prune a stale node met on the way down; where to go on: at the root anew, or nowhere, for it is rebalanced."""
+    remove_node_from_stable_tree(m, node)
+    return m.sc[ROOT_STABLE] if m.sc[SW_STALE_NODE_RESTARTS] else NONE
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The tree
+
+
 @jit
 def stable_tree_search(m, content):
-    """The node of a KSM page of this content, or NONE (R-STAB-1)."""
+    """The node of a KSM page of this content, or NONE (R-STAB-1); NONE too where a stale node ends the search."""
+    keyhole = m.sc[SW_NODE_HOLDS_REF] == 0
     node = m.sc[ROOT_STABLE]
     while node != NONE:
         prefetch(m.node.kpage, m.node.rb_left[node])
         prefetch(m.node.kpage, m.node.rb_right[node])
+        if keyhole and is_stale(m, node):
+            node = _prune(m, node)
+            continue
         order = compare(m, content, m.node.kpage[node])
         if order == 0:
             return node
@@ -70,13 +123,36 @@ def stable_tree_search(m, content):
 
 
 @jit
+def stable_tree_twin(m, content):
+    """The node that a KSM page of this content has, or NONE. Unlike the search this changes nothing, stale or not."""
+    node = m.sc[ROOT_STABLE]
+    while node != NONE:
+        order = _memcmp(m, content, m.node.content[node])
+        if order == 0:
+            return NONE if is_stale(m, node) else node
+        node = m.node.rb_left[node] if order < 0 else m.node.rb_right[node]
+    return NONE
+
+
+@jit
 def stable_tree_insert(m, kpage):
-    """A new node for a KSM page; NONE if its content is there already or no node can be had (R-STAB-2)."""
+    """A new node for a KSM page (R-STAB-2).
+
+    NONE if its content is there already, a stale node was met and the kernel does not start again, or no node can be
+    had.
+    """
+    keyhole = m.sc[SW_NODE_HOLDS_REF] == 0
     content = m.frame.content[kpage]
     parent = NONE
     left = False
     node = m.sc[ROOT_STABLE]
     while node != NONE:
+        if keyhole and is_stale(m, node):
+            node = _prune(m, node)
+            if not m.sc[SW_STALE_NODE_RESTARTS]:
+                return NONE
+            parent = NONE
+            continue
         order = compare(m, content, m.node.kpage[node])
         if order == 0:
             return NONE
@@ -91,6 +167,7 @@ def stable_tree_insert(m, kpage):
     m.node.kpage[node] = kpage
     m.node.hlist[node] = NONE
     m.node.nr_items[node] = 0
+    m.node.content[node] = content
     rb_link(m.node, m.sc, ROOT_STABLE, node, parent, left)
     if m.sc[SW_NODE_HOLDS_REF]:
         get_page(m, kpage)
@@ -117,8 +194,14 @@ def stable_tree_append(m, item, node):
 
 @jit
 def _remove_stable(m, item):
-    """Take an item off its node; the last one takes the node along, and leaves the page an orphan (R-REM-1)."""
+    """Take an item off its node (R-REM-1).
+
+    The last one may take the node along, which leaves the page an orphan. A stale node goes with all its items.
+    """
     node = m.item.head[item]
+    if not m.sc[SW_NODE_HOLDS_REF] and is_stale(m, node):
+        remove_node_from_stable_tree(m, node)
+        return
     before = m.item.hlist_prev[item]
     after = m.item.hlist_next[item]
     if before == NONE:
@@ -131,16 +214,14 @@ def _remove_stable(m, item):
     if m.node.hlist[node] != NONE:
         m.sc[KSM_PAGES_SHARING] -= 1
         return
+    m.sc[KSM_PAGES_SHARED] -= 1
+    if not m.sc[SW_FREE_NODE_ON_LAST_ITEM]:
+        return
     page = m.node.kpage[node]
     m.frame.mapping[page] = NONE
     if m.frame.mapcount[page] > 0 or m.frame.refcount[page] > 1:
         m.sc[KSM_ORPHANS] += 1
-    rb_erase(m.node, m.sc, ROOT_STABLE, node)
-    m.node.kpage[node] = NONE
-    m.node.hlist[node] = m.sc[FREE_NODE]
-    m.sc[FREE_NODE] = node
-    m.sc[NR_FREE_NODES] += 1
-    m.sc[KSM_PAGES_SHARED] -= 1
+    _free_stable_node(m, node)
     if m.sc[SW_NODE_HOLDS_REF]:
         put_page(m, page)
 

@@ -30,6 +30,7 @@ from ksmlab_core.mm.mm_types import (
     RECENT_ROTATED,
     RECENT_SCANNED,
     SCRATCH_SIZE,
+    SW_NODE_HOLDS_REF,
     SW_SHRINK_FALLS_THROUGH,
     SWAP_CLUSTER_MAX,
     TICK,
@@ -44,6 +45,7 @@ from ksmlab_core.mm.page_alloc import (
     put_page,
     trylock_page,
 )
+from ksmlab_core.mm.referenced import page_referenced
 from ksmlab_core.mm.rmap import (
     SWAP_AGAIN,
     SWAP_FAIL,
@@ -51,7 +53,6 @@ from ksmlab_core.mm.rmap import (
     TTU_IGNORE_ACCESS,
     TTU_UNMAP,
     fetch_mapping_ahead,
-    page_referenced,
     try_to_unmap,
 )
 from ksmlab_core.mm.swap import (
@@ -193,7 +194,7 @@ def _pageout(m, page):
 @jit
 def _why_kept(m, page):
     """What keeps an unmapped page: its stable node (R-RECL-6), somebody's reference, or only the order of visits."""
-    if page_stable_node(m, page) != NONE:
+    if m.sc[SW_NODE_HOLDS_REF] and page_stable_node(m, page) != NONE:
         return PAGE_UNMAPPED
     return PAGE_PINNED if m.frame.refcount[page] > 2 else PAGE_KEPT
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Final
 
 from ksmlab_core.experiment.plan import Step
-from ksmlab_core.mm.profile import SWITCHES
+from ksmlab_core.mm.profile import SWITCHES, Profile, contradiction, profile
 from ksmlab_core.policy.registry import load_registry
 from ksmlab_core.testing.anyhow import Anyhow
 from ksmlab_core.testing.dice import Dice
@@ -29,6 +29,7 @@ class Setting:
         every_ns: simulated time between two periodic samples, if any.
         small_tables: the simulator's own tables begin so small that they have to grow.
         ksm: knobs.
+        profile: which kernel.
         switches: changed switches of the profile.
     """
 
@@ -39,12 +40,19 @@ class Setting:
     every_ns: int | None
     small_tables: bool
     ksm: dict[str, int]
+    profile: str
     switches: dict[str, Any]
+
+    @property
+    def kernel(self) -> Profile:
+        """The profile with its changed switches."""
+        return profile(self.profile).with_switches(self.switches)
 
 
 def random_setting(number: int) -> Setting:
     """The machine of a case, from tight to ample in frames and in swap; one in four is another kernel in parts."""
     dice = Dice(number, 1)
+    name = Dice(number, 5).one(["seed", "v2.6.33"])
     frames = dice.one([dice.between(4, 23), *[dice.between(24, 64)] * 3, *[dice.between(65, 260)] * 2])
     slots = dice.one([0, dice.between(1, 12), dice.between(13, 60), dice.between(61, 700), 400, 400])
     return Setting(
@@ -55,13 +63,19 @@ def random_setting(number: int) -> Setting:
         every_ns=dice.one([None, None, 3_000_000]),
         small_tables=dice.chance(0.3),
         ksm={"run": int(dice.chance(0.25)), "pages_to_scan": dice.one([1, 5, 20, 100])},
-        switches=_random_switches(dice) if dice.chance(0.25) else {},
+        profile=name,
+        switches=_random_switches(dice, name) if dice.chance(0.25) else {},
     )
 
 
-def _random_switches(dice: Dice) -> dict[str, Any]:
-    several = {name: switch.values for name, switch in SWITCHES.items() if len(switch.values) > 1}
-    return {name: dice.one(values) for name, values in several.items() if dice.chance(0.4)}
+def _random_switches(dice: Dice, name: str) -> dict[str, Any]:
+    """One switch set to any of its values, or several, as long as they go together."""
+    several = [switch.name for switch in SWITCHES.values() if len(switch.values) > 1]
+    names = [dice.one(several)] if dice.chance(0.5) else [name for name in several if dice.chance(0.4)]
+    chosen = {each: dice.one(SWITCHES[each].values) for each in names}
+    while (wrong := contradiction({**profile(name).switches, **chosen})) is not None:
+        chosen[wrong[0]] = dice.one(SWITCHES[wrong[0]].values)
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -102,4 +116,11 @@ def policies_of(number: int) -> dict[str, dict[str, Any]]:
 def case_of(number: int) -> Case:
     """The case that a number stands for."""
     size = Dice(number, 4).between(10, 60)
-    return Case(number, random_setting(number), policies_of(number), random_script(number, size))
+    setting = random_setting(number)
+    knobs = setting.kernel.knobs
+    steps = [step for step in random_script(number, size) if _can_be_set(step, knobs)]
+    return Case(number, setting, policies_of(number), steps)
+
+
+def _can_be_set(step: Step, knobs: Mapping[str, Any]) -> bool:
+    return all(name.removeprefix("ksm.") in knobs for name in step.args.get("knobs") or ())

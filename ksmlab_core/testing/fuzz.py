@@ -31,7 +31,6 @@ from ksmlab_core.errors import InvariantViolated, StepFailed
 from ksmlab_core.experiment.plan import Step
 from ksmlab_core.mm import state
 from ksmlab_core.mm.machine import Machine
-from ksmlab_core.mm.profile import profile
 from ksmlab_core.policy import RunInfo
 from ksmlab_core.policy.building import build_policies
 from ksmlab_core.simulation.engine import Engine
@@ -127,7 +126,7 @@ def _machine(setting: Setting) -> Machine:
     sizes = dict.fromkeys(state._INITIAL, 3) if setting.small_tables else {}
     with unittest.mock.patch.dict(state._INITIAL, sizes):
         return Machine(
-            profile("seed").with_switches(setting.switches),
+            setting.kernel,
             frames=setting.frames,
             slots=setting.slots,
             swap_start=setting.swap_start,

@@ -25,7 +25,7 @@ def experiment_text(case: Case) -> str:
     lines = [
         f"experiment: case-{case.number}",
         f"seed: {case.number}",
-        f"kernel: {json.dumps({'profile': 'seed', **setting.switches})}",
+        f"kernel: {json.dumps({'profile': setting.profile, **setting.switches})}",
         f"machine: {json.dumps(machine)}",
         f"ksm: {json.dumps(setting.ksm)}",
         f"policies: {json.dumps({hook: {'use': c['use'], **c['params']} for hook, c in case.policies.items()})}",

@@ -55,7 +55,13 @@ def simplest(error: Broken) -> Broken:
     kernel: dict[str, Any] = {"use": "kernel", "params": {}}
     for hook in HOOKS:
         error = _if_the_same(error, replace(error.case, policies={**error.case.policies, hook: kernel}))
-    plainer: list[dict[str, Any]] = [{"switches": {}}, {"every_ns": None}, {"small_tables": False}, {"swap_start": 1}]
+    plainer: list[dict[str, Any]] = [
+        {"switches": {}},
+        {"profile": "seed"},
+        {"every_ns": None},
+        {"small_tables": False},
+        {"swap_start": 1},
+    ]
     for plain in plainer:
         error = _if_the_same(error, replace(error.case, setting=replace(error.case.setting, **plain)))
     return minimised(error)

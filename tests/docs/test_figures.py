@@ -13,7 +13,9 @@ from tests.docs.conftest import ROOT, SMALL
 
 FRONT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXPERIMENTS = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
-SEED = sorted((ROOT / "experiments" / "measured" / "seed").glob("*.yaml"))
+MEASURED = {
+    kernel: sorted((ROOT / "experiments" / "measured" / kernel).glob("*.yaml")) for kernel in ("seed", "v2.6.33")
+}
 CAPTURE = ROOT / "experiments" / "captures" / "quickstart.ksmcap"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -24,21 +26,35 @@ def steps(path: Path) -> list[tuple[str, object]]:
     return [step for item in script for step in item.items()]
 
 
+Rows = dict[str, list[dict[str, object]]]
+
+
 @pytest.fixture(scope="module")
-def rows() -> list[dict[str, object]]:
-    """Every row of every measured table."""
-    return [dict(args) for path in SEED for kind, args in steps(path) if kind == "measured"]  # type: ignore[call-overload]
+def rows_of() -> Rows:
+    """Every row of every measured table of each kernel."""
+    return {
+        kernel: [dict(args) for path in paths for kind, args in steps(path) if kind == "measured"]  # type: ignore[call-overload]
+        for kernel, paths in MEASURED.items()
+    }
 
 
-def test_the_tables_and_rows_that_were_measured(rows: list[dict[str, object]]) -> None:
-    assert f"{len(SEED)} tables, {len(rows)} rows, " in FRONT
-    assert f"{len(SEED)} tables that the seed kernel itself printed" in EXPERIMENTS
-    left_out = sum(len(row.get("except") or {}) for row in rows)  # type: ignore[arg-type]
-    assert f"{left_out} single elements of {len(rows)} rows" in EXPERIMENTS
-    assert f"{left_out} single elements are left out" in " ".join(FRONT.split())
+def test_the_tables_and_rows_that_were_measured(rows_of: Rows) -> None:
+    left_out = {
+        kernel: sum(len(row.get("except") or {}) for row in rows)  # type: ignore[arg-type]
+        for kernel, rows in rows_of.items()
+    }
+    front, experiments = " ".join(FRONT.split()), " ".join(EXPERIMENTS.split())
+    for kernel, paths in MEASURED.items():
+        assert f"`experiments/measured/{kernel}`: {len(paths)} tables, {len(rows_of[kernel])} rows, " in front
+        assert f"{left_out[kernel]} single elements are left out" in front
+    assert f"{len(MEASURED['seed'])} tables that the seed kernel itself printed" in experiments
+    assert f"{len(MEASURED['v2.6.33'])} tables that the 2.6.33 release printed" in experiments
+    assert f"{left_out['seed']} single elements of {len(rows_of['seed'])} rows for `seed`" in experiments
+    assert f"and {left_out['v2.6.33']} of {len(rows_of['v2.6.33'])} for `v2.6.33`" in experiments
 
 
-def test_every_element_that_is_left_out_has_a_reason(rows: list[dict[str, object]]) -> None:
+def test_every_element_that_is_left_out_has_a_reason(rows_of: Rows) -> None:
+    rows = [row for each in rows_of.values() for row in each]
     reasons = [str(reason) for row in rows for reason in dict(row.get("except") or {}).values()]  # type: ignore[call-overload]
     assert [reason for reason in reasons if len(reason.split()) < 3] == []
 

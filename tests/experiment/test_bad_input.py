@@ -213,11 +213,14 @@ def test_one_wrong_value(desk, line, message):
 @pytest.mark.parametrize(
     ("kernel", "message"),
     [
-        ("", "2:8: kernel: missing; allowed: seed"),
-        ("v9.9", "2:9: kernel: there is no profile 'v9.9'; allowed: seed"),
-        ("[seed]", "2:9: kernel: there is no profile a list; allowed: seed"),
+        ("", "2:8: kernel: missing; allowed: seed, v2.6.33"),
+        ("v9.9", "2:9: kernel: there is no profile 'v9.9'; allowed: seed, v2.6.33"),
+        ("[seed]", "2:9: kernel: there is no profile a list; allowed: seed, v2.6.33"),
         ("{born_young: false}", "2:1: kernel.profile: missing; it has to be given"),
-        ("{profile: sead}", "2:19: kernel.profile: there is no profile 'sead'; allowed: seed; did you mean 'seed'?"),
+        (
+            "{profile: sead}",
+            "2:19: kernel.profile: there is no profile 'sead'; allowed: seed, v2.6.33; did you mean 'seed'?",
+        ),
         (
             "{profile: seed, born_young: 1}",
             "2:37: kernel.born_young: 1 is not known in this version; allowed: false, true",
@@ -226,6 +229,15 @@ def test_one_wrong_value(desk, line, message):
         (
             "{profile: seed, rmap_mode: items}",
             "2:36: kernel.rmap_mode: 'items' is not known …; did you mean 'items-only'?",
+        ),
+        (
+            "{profile: seed, free_node_on_last_item: false}",
+            "2:49: kernel.free_node_on_last_item: a node that holds a reference on its page and stays without items would "
+            "keep the page for ever; free_node_on_last_item: true, or node_holds_ref: false",
+        ),
+        (
+            "{profile: v2.6.33, node_holds_ref: true}",
+            "2:9: kernel: a node that holds a reference …; free_node_on_last_item: true, or node_holds_ref: false",
         ),
     ],
 )

@@ -367,14 +367,20 @@ class Rig:
 
 @pytest.fixture
 def machine() -> Any:
-    """A maker of machines: ``machine(frames=256, slots=64, kernel=None, drained=True)`` gives a `Rig`."""
+    """A maker of machines: ``machine(frames=256, slots=64, switches=None, kernel="seed", drained=True)``: a `Rig`."""
     from ksmlab_core.mm.invariants import Checker
     from ksmlab_core.mm.machine import Machine
     from ksmlab_core.mm.profile import profile
 
-    def make(frames: int = 256, slots: int = 64, switches: dict[str, Any] | None = None, **kwargs: Any) -> Rig:
-        kernel = profile("seed").with_switches(switches or {})
-        made = Machine(kernel, frames=frames, slots=slots, costs="free", **kwargs)
+    def make(
+        frames: int = 256,
+        slots: int = 64,
+        switches: dict[str, Any] | None = None,
+        kernel: str = "seed",
+        **kwargs: Any,
+    ) -> Rig:
+        named = profile(kernel).with_switches(switches or {})
+        made = Machine(named, frames=frames, slots=slots, costs="free", **kwargs)
         return Rig(made, Checker(made))
 
     return make

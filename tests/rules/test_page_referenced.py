@@ -30,7 +30,7 @@ def entry(room: str, name: str) -> Any:
 
 def page_referenced(rig: Any, frame: int, is_locked: bool) -> tuple[int, bool]:
     """The kernel's function itself: (references found, VM_LOCKED seen)."""
-    referenced, locked = entry("rmap", "page_referenced")(*rig.machine.state.doors, frame, is_locked)
+    referenced, locked = entry("referenced", "page_referenced")(*rig.machine.state.doors, frame, is_locked)
     rig.check()
     return int(referenced), bool(locked)
 
