@@ -1,9 +1,9 @@
 """The `conformance` block of an experiment file: which kernels answer so, and by which rules.
 
-A scenario holds for ranges of kernel releases, ``since`` inclusive and ``before`` exclusive, as the kernel's own history
-is told: since v6.7 there is smart_scan, before v6.11 joining a node needs no checksum. A kernel profile that comes later
-is in or out of a range without the file being touched. What a range needs that others do not have (a knob, mostly) it
-sets.
+A scenario holds for ranges of kernel releases, ``since`` inclusive and ``before`` exclusive, as the kernel's own
+history is told: since v6.7 there is smart_scan, before v6.11 joining a node needs no checksum. A kernel profile that
+comes later is in or out of a range without the file being touched. What a range needs that others do not have (a knob,
+mostly) it sets.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Conformance: holding every kernel profile to what tests and real kernels say of it.
 
-A **scenario** is an experiment file under one kernel: a file with a `conformance` block under each kernel that it names, a
-file without one (a measured table, a derived trace) under its own. What a scenario checks becomes **rows**: one for each
-stage of a file with a block, where a `sample` begins a stage; one for a whole file without.
+A **scenario** is an experiment file under one kernel: a file with a `conformance` block under each kernel that it
+names, a file without one (a measured table, a derived trace) under its own. What a scenario checks becomes **rows**:
+one for each stage of a file with a block, where a `sample` begins a stage; one for a whole file without.
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ class Row:
         file: The experiment file.
         checks: Each comparison: ``{"at", "metric", "want", "got", "ok", "line"}``.
         error: Why the scenario could not be carried out to its end.
-        staged: Whether it is a stage, not a whole file.
     """
 
     suite: str
@@ -71,7 +70,6 @@ class Row:
     file: str
     checks: list[dict[str, Any]]
     error: str | None = None
-    staged: bool = True
 
     @property
     def ok(self) -> bool:
@@ -152,7 +150,7 @@ def _gather_plain(document: Document, file: Path, own: Any, kernels: Collection[
         into.absent.append(file)
         return
     profile = own.get("profile") if isinstance(own, dict) else own
-    if profile in PROFILES and profile not in kernels:
+    if isinstance(profile, str) and profile in PROFILES and profile not in kernels:
         return
     plan = read_plan(document, file)
     kernel = plan.points[0].kernel["profile"]
@@ -207,16 +205,16 @@ def _rows(scenario: Scenario, results: Sequence[RunResult]) -> Iterator[Row]:
         for check in result.expect:
             stages.setdefault(_stage(spec, check) if scenario.staged else "", []).append(check)
         for stage, checks in stages.items():
-            yield _row(scenario, stage, checks, None)
+            yield _row(scenario, _named(spec, stage), checks, None)
         if result.error is not None or not stages:
             message = result.error["message"] if result.error else "nothing is expected of it"
-            yield _row(scenario, "", [], str(message))
+            yield _row(scenario, _named(spec, ""), [], str(message))
 
 
 def _row(scenario: Scenario, stage: str, checks: list[dict[str, Any]], error: str | None) -> Row:
     file = str(scenario.plan.file)
     about = (scenario.suite, scenario.name, scenario.kernel, scenario.rules)
-    return Row(*about, stage=stage, file=file, checks=checks, error=error, staged=scenario.staged)
+    return Row(*about, stage=stage, file=file, checks=checks, error=error)
 
 
 def _stage(spec: RunSpec, check: dict[str, Any]) -> str:
@@ -224,6 +222,13 @@ def _stage(spec: RunSpec, check: dict[str, Any]) -> str:
     samples = [step for step in spec.workload.get("script", ()) if step.kind == "sample"]
     above = [step.args["label"] for step in samples if check["at"] == "end" or step.line <= (check["line"] or 0)]
     return above[-1] if above else ""
+
+
+def _named(spec: RunSpec, stage: str) -> str:
+    """A stage's name in a file that sweeps: what the point sets, then the stage."""
+    said = {key.rpartition(".")[2]: value for key, value in spec.point.items()}
+    point = [f"{name}={value}" for name, value in said.items() if isinstance(value, str | int | float)]
+    return ", ".join([*point, *([stage] if stage else [])])
 
 
 def tally(rows: Iterable[Row]) -> Counter[str]:

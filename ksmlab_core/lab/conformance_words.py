@@ -30,15 +30,17 @@ def lines(rows: Sequence[Row], *, every_file: bool = False) -> list[Line]:
 
     Args:
         rows: What came of the scenarios.
-        every_file: Give every file a line; otherwise those without stages share one per suite and kernel if they are
-            well.
+        every_file: Give each row a line; otherwise rows of many figures (measured tables, traces) share one per suite
+            and kernel as long as they are well.
     """
-    alone = [row for row in rows if every_file or row.staged or not row.ok]
-    folded: dict[tuple[str, str], list[Row]] = {}
+    alone: list[Row] = []
+    together: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if not (every_file or row.staged) and row.ok:
-            folded.setdefault((row.suite, row.kernel), []).append(row)
-    return [*_merged(alone), *(_whole_suite(suite, kernel, some) for (suite, kernel), some in folded.items())]
+        if every_file or not row.ok or _few(row):
+            alone.append(row)
+        else:
+            together.setdefault((row.suite, row.kernel), []).append(row)
+    return [*_merged(alone), *(_whole_suite(suite, kernel, some) for (suite, kernel), some in together.items())]
 
 
 def _merged(rows: Iterable[Row]) -> list[Line]:
@@ -65,10 +67,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def expected(row: Row) -> str:
-    """What a row wants, shortly."""
+    """What a row wants: its figures if they are few, otherwise how many they are."""
     if row.error is not None:
         return "runs to its end"
-    return _spelt(row, "want") if row.staged else counted(len(row.checks), "figure")
+    return _spelt(row, "want") if _few(row) else counted(len(row.checks), "figure")
 
 
 def got(row: Row) -> str:
@@ -76,10 +78,10 @@ def got(row: Row) -> str:
     if row.error is not None:
         return row.error
     differing = [check for check in row.checks if not check["ok"]]
-    if not row.staged:
+    if not _few(row):
         text = counted(len(row.checks) - len(differing), "figure")
         return "; ".join([text, *map(_told, differing)])
-    counters, others = _parts(row)
+    others = _others(row)
     hidden = [check for check in others if not check["ok"]] if len(others) > SPELT else []
     return "; ".join([_spelt(row, "got"), *map(_told, hidden)])
 
@@ -89,25 +91,32 @@ def _told(check: dict[str, Any]) -> str:
     return f"line {check['line']}: {at}{check['metric']} {check['got']}, not {wanted(check['want'])}"
 
 
-def _parts(row: Row) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """The first comparison of each of the four counters, if all four are there, and the others."""
-    counters: dict[str, dict[str, Any]] = {}
-    for check in row.checks:
-        if check["metric"] in COUNTERS:
-            counters.setdefault(check["metric"], check)
-    if len(counters) < len(COUNTERS):
-        return {}, row.checks
-    first = {id(check) for check in counters.values()}
-    return counters, [check for check in row.checks if id(check) not in first]
+def _counters(row: Row) -> dict[str, dict[str, Any]]:
+    """The comparisons of the four counters, if each was compared once."""
+    found = {check["metric"]: check for check in row.checks if check["metric"] in COUNTERS}
+    once = sum(check["metric"] in COUNTERS for check in row.checks) == len(COUNTERS) == len(found)
+    return found if once else {}
+
+
+def _others(row: Row) -> list[dict[str, Any]]:
+    """What was compared beside those four."""
+    beside = COUNTERS if _counters(row) else ()
+    return [check for check in row.checks if check["metric"] not in beside]
+
+
+def _few(row: Row) -> bool:
+    """Can the figures of a row be spelt out? Of a stage the counters are, whatever else it compares."""
+    beside = len(_others(row))
+    return beside <= SPELT or (bool(row.stage) and beside < len(row.checks))
 
 
 def _spelt(row: Row, side: Literal["want", "got"]) -> str:
     """``2/98302/0/0``, and the figures beside them or how many they are."""
-    counters, others = _parts(row)
+    counters, others = _counters(row), _others(row)
     said = ["/".join(wanted(counters[name][side]) for name in COUNTERS)] if counters else []
     if len(others) <= SPELT:
         said += [f"{check['metric'].rpartition('.')[2]} {wanted(check[side])}" for check in others]
     else:
         met = len(others) if side == "want" else sum(check["ok"] for check in others)
-        said.append(f"{'+' if counters else ''}{counted(met, 'figure')}")
+        said.append(f"+{counted(met, 'figure')}")
     return ", ".join(said)
