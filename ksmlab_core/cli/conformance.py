@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ksmlab_core.cli.options import json_option
-from ksmlab_core.errors import BadInput, UnknownName
+from ksmlab_core.errors import BadInput, ResultsNotWritten, UnknownName
 
 if TYPE_CHECKING:
     from ksmlab_core.lab.conformance import Row, Scenario, Scenarios
+    from ksmlab_core.lab.conformance_words import Line
 
 
 @click.command("conformance", short_help="Hold kernel profiles to tests and real kernels.")
@@ -22,31 +23,74 @@ if TYPE_CHECKING:
 @click.option("--kernel", "kernels", multiple=True, metavar="PROFILE", help="Only this profile. Can be given again.")
 @json_option
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
+@click.option(
+    "--readme",
+    metavar="FILE.md",
+    help="Also write the table as Markdown into FILE.md, between its two lines <!-- ksmlab conformance -->.",
+)
 @click.option("--every-file", is_flag=True, help="A line for each measured table and trace, not one for all of them.")
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Runs at a time; one per processor."
 )
 def command(
-    places: tuple[str, ...], kernels: tuple[str, ...], as_json: bool, markdown: bool, every_file: bool, jobs: int
+    places: tuple[str, ...],
+    kernels: tuple[str, ...],
+    as_json: bool,
+    markdown: bool,
+    readme: str | None,
+    every_file: bool,
+    jobs: int,
 ) -> int:
-    """Hold every kernel profile to the scenarios of other people's tests (LTP, the kernel's selftests), to derived
-    traces and to what real kernels answered, and print what was expected, what came, and by which rules.
+    """Hold kernel profiles to the tests of others and to what real kernels answered.
 
-    PATHs are files and folders of scenarios; ksmlab's own are taken when none is given. Counters are written
-    pages_shared/sharing/unshared/volatile. Exit status: 0 all as expected, 1 a figure differs, 2 bad input.
+    These are LTP's KSM tests, the kernel's selftests, derived traces and measured tables. The table says what was
+    expected, what came, and by which rules; counters are written pages_shared/sharing/unshared/volatile. PATHs are
+    files and folders of scenarios; ksmlab's own are taken when none is given. Exit status: 0 all as expected,
+    1 a figure differs or a scenario could not be carried out, 2 bad input.
     """
     from ksmlab_core.lab.conformance import scenarios
+    from ksmlab_core.lab.conformance_words import as_markdown, lines
 
     if as_json and markdown:
         raise click.UsageError("--json and --markdown exclude each other")
+    page = _Page(readme) if readme else None
     of = scenarios([Path(place) for place in places] or [_own()], _known(kernels))
     rows = _carry_out(of.found, jobs, quiet=as_json or markdown)
+    told = lines(rows, every_file=every_file)
+    if page is not None:
+        page.write(told)
     if as_json:
         click.echo(json.dumps(_document(of, rows), indent=1))
     else:
-        _print_table(rows, markdown=markdown, every_file=every_file)
+        for text in as_markdown(told) if markdown else _as_text(told):
+            click.echo(text)
         click.echo(f"\n{_closing(of, rows)}")
     return 0 if all(row.ok for row in rows) else 1
+
+
+class _Page:
+    """A Markdown file with a place for the table: what lies between two lines MARK."""
+
+    MARK = "<!-- ksmlab conformance -->"
+
+    def __init__(self, file: str) -> None:
+        self._path = Path(file)
+        try:
+            self._parts = self._path.read_text(encoding="utf-8").split(f"{self.MARK}\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{file}: cannot be read: {error}") from None
+        if len(self._parts) != 3:
+            raise BadInput(f"{file}: {len(self._parts) - 1} lines {self.MARK}; two, with the table between them")
+
+    def write(self, told: Sequence[Line]) -> None:
+        from ksmlab_core.lab.conformance_words import as_markdown
+
+        table = "".join(f"{text}\n" for text in as_markdown(told))
+        before, _, behind = self._parts
+        try:
+            self._path.write_text(f"{self.MARK}\n".join([before, table, behind]), encoding="utf-8")
+        except OSError as error:
+            raise ResultsNotWritten(str(self._path), f"the table cannot be written: {error.strerror}") from None
 
 
 def _known(kernels: Sequence[str]) -> list[str]:
@@ -79,20 +123,14 @@ def _carry_out(found: Sequence[Scenario], jobs: int, *, quiet: bool) -> list[Row
         )
 
 
-def _print_table(rows: Sequence[Row], *, markdown: bool, every_file: bool) -> None:
+def _as_text(told: Sequence[Line]) -> Iterator[str]:
+    """The table for a terminal; where something differs, a first column says so."""
     from ksmlab_core.cli.text import aligned
-    from ksmlab_core.lab.conformance_words import COLUMNS, lines
+    from ksmlab_core.lab.conformance_words import COLUMNS
 
-    told = lines(rows, every_file=every_file)
-    if markdown:
-        table = [[cell.replace("|", r"\|") for cell in line.cells] for line in told]
-        for cells in (COLUMNS, ["---"] * len(COLUMNS), *table):
-            click.echo(f"| {' | '.join(cells)} |")
-        return
     marked = [("", *COLUMNS), *(("" if line.ok else "differs", *line.cells) for line in told)]
     drop = 0 if any(not line.ok for line in told) else 1
-    for text in aligned([cells[drop:] for cells in marked]):
-        click.echo(text)
+    return aligned([cells[drop:] for cells in marked])
 
 
 def _closing(of: Scenarios, rows: Sequence[Row]) -> str:

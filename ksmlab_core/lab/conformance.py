@@ -130,31 +130,27 @@ def _gather(file: Path, kernels: Collection[str], into: Scenarios) -> None:
     """Add the scenarios of one file, without reading it under kernels that are not wanted."""
     document = read_document(file)
     own = document.data.get("kernel")
+    if isinstance(own, dict):
+        raise BadInput(f"{file}: kernel: kernels are held to what they are, not to what a switch makes of them")
     if document.data.get("conformance") is None:
         _gather_plain(document, file, own, kernels, into)
         return
-    if not isinstance(own, str):
-        raise BadInput(f"{file}: kernel: a scenario of a conformance suite names a kernel as it was, not a changed one")
     block = block_of(document)
-    wanted = [kernel for kernel in kernels if block.holds_for(kernel)]
-    for kernel in wanted:
+    for kernel in filter(block.holds_for, kernels):
         plan = read_plan(document, file, overrides=[f"kernel={kernel}"])
         into.found.append(Scenario(block.suite, block.scenario, kernel, tuple(block.rules), True, plan))
-    if not any(block.holds_for(kernel) for kernel in PROFILES):
+    if not any(map(block.holds_for, PROFILES)):
         into.absent.append(file)
 
 
 def _gather_plain(document: Document, file: Path, own: Any, kernels: Collection[str], into: Scenarios) -> None:
     """A file without a conformance block: it is its own kernel's alone."""
-    if is_release(own) and own not in PROFILES:
+    known = isinstance(own, str) and own in PROFILES
+    if is_release(own) and not known:
         into.absent.append(file)
-        return
-    profile = own.get("profile") if isinstance(own, dict) else own
-    if isinstance(profile, str) and profile in PROFILES and profile not in kernels:
-        return
-    plan = read_plan(document, file)
-    kernel = plan.points[0].kernel["profile"]
-    into.found.append(Scenario(_suite_of(file), file.stem, kernel, rules_in(plan.about), False, plan))
+    elif not known or own in kernels:
+        plan = read_plan(document, file)
+        into.found.append(Scenario(_suite_of(file), file.stem, own, rules_in(plan.about), False, plan))
 
 
 def _suite_of(file: Path) -> str:

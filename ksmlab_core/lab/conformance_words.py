@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,6 +13,7 @@ from ksmlab_core.lab.expectations import wanted
 
 COUNTERS: Final = ("ksm.pages_shared", "ksm.pages_sharing", "ksm.pages_unshared", "ksm.pages_volatile")
 """What ``2/98302/0/0`` says, in this order."""
+_SPECIAL: Final = re.compile(r"[|*]")
 SPELT: Final = 3
 """Figures beside the counters that a row spells out; of more it tells how many."""
 COLUMNS: Final = ("suite", "scenario", "expected", "got", "rule", "kernel")
@@ -41,6 +43,13 @@ def lines(rows: Sequence[Row], *, every_file: bool = False) -> list[Line]:
         else:
             together.setdefault((row.suite, row.kernel), []).append(row)
     return [*_merged(alone), *(_whole_suite(suite, kernel, some) for (suite, kernel), some in together.items())]
+
+
+def as_markdown(told: Iterable[Line]) -> Iterator[str]:
+    """The table as lines of Markdown."""
+    for cells in (COLUMNS, ("---",) * len(COLUMNS), *(line.cells for line in told)):
+        escaped = (_SPECIAL.sub(r"\\\g<0>", cell) for cell in cells)
+        yield f"| {' | '.join(escaped)} |"
 
 
 def _merged(rows: Iterable[Row]) -> list[Line]:
