@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal, TypeGuard
+from typing import Annotated, Any, Final, TypeGuard
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from ksmlab_core.errors import Problems
 from ksmlab_core.experiment.complaints import Complaints, one_of, shown, wrong
@@ -22,6 +22,7 @@ from ksmlab_core.experiment.strict import Strict
 from ksmlab_core.mm.profile import PROFILES
 
 SEED: Final = "seed"
+ALL: Final = "all"
 _MERGE_WINDOW: Final = (2, 6, 32, 1)
 """Where the seed commit stands among the releases: after 2.6.32, before 2.6.33."""
 _RELEASE: Final = r"v\d{1,3}(\.\d{1,3}){1,3}"
@@ -71,24 +72,41 @@ class Kernels(Strict):
         )
 
 
+def _read_all(value: Any) -> Any:
+    """``all`` as the one range that it stands for."""
+    if isinstance(value, str):
+        if value != ALL:
+            raise wrong(f"{shown(value)} is no range of kernels", "all, or a list of {since, before, set}")
+        return [{}]
+    return value
+
+
+def _or_all(schema: dict[str, Any]) -> None:
+    described: dict[str, Any] = {key: schema.pop(key) for key in ("title", "description", "default") if key in schema}
+    ranges = dict(schema)
+    schema.clear()
+    schema.update(described, default=ALL, anyOf=[{"const": ALL}, ranges])
+
+
 class Conformance(Strict):
     """The experiment is a scenario of a conformance suite: `ksmlab conformance` holds kernels to it."""
 
     suite: str = Field(description="whose scenario it is, such as ltp", pattern="^[a-z0-9_.-]+$")
     scenario: str = Field(description="its name there", min_length=1)
     rules: list[Rule] = Field(description="rules that the expected figures follow from", min_length=1)
-    kernels: Literal["all"] | list[Kernels] = Field(
-        "all", description="kernels it holds for: all, or ranges of releases that do not overlap"
+    kernels: Annotated[list[Kernels], BeforeValidator(_read_all)] = Field(
+        default=[Kernels()],
+        description="kernels it holds for: all, or ranges of releases that do not overlap",
+        min_length=1,
+        json_schema_extra=_or_all,
     )
 
     def holds_for(self, profile: str) -> bool:
         """Does the scenario hold for the kernel of a profile?"""
-        return self.kernels == "all" or any(one.has(profile) for one in self.kernels)
+        return self.place_under(profile) is not None
 
     def place_under(self, profile: str) -> int | None:
-        """Which of the ranges a profile is in; None where none is, or all are alike."""
-        if self.kernels == "all":
-            return None
+        """Which of the ranges the kernel of a profile is in; None: in none of them."""
         return next((place for place, one in enumerate(self.kernels) if one.has(profile)), None)
 
 
@@ -135,10 +153,9 @@ def check_conformance(complaints: Complaints, settings: Mapping[str, Any]) -> Co
     if given is None:
         return None
     block = complaints.validated(Conformance, given, ("conformance",))
-    if block is None or block.kernels == "all":
-        return block
-    for place, one in enumerate(block.kernels):
-        _check_range(complaints, block.kernels[:place], one, ("conformance", "kernels", place))
+    ranges = block.kernels if block is not None else []
+    for place, one in enumerate(ranges):
+        _check_range(complaints, ranges[:place], one, ("conformance", "kernels", place))
     return block
 
 

@@ -47,7 +47,6 @@ def _range_of(block: Conformance | None, kernel: Any) -> int | None:
 def _with_range(document: Document, complaints: Complaints, block: Conformance, under: int) -> tuple[Any, Places]:
     """A document's settings with those of one range of its block over them."""
     settings, places = document.data, complaints.places
-    assert block.kernels != "all"
     for key, value in block.kernels[under].set.items():
         source = ("conformance", "kernels", under, "set", key)
         try:

@@ -74,14 +74,15 @@ def test_a_range_can_replace_a_step(suite: Suite) -> None:
 def test_the_plan_carries_the_block(suite: Suite) -> None:
     block = read_experiment(suite("twins")).conformance
     assert block is not None
-    assert (block.suite, block.scenario, block.rules, block.kernels) == ("mine", "twins", ["R-CMP-5"], "all")
+    assert (block.suite, block.scenario, block.rules) == ("mine", "twins", ["R-CMP-5"])
+    assert all(block.holds_for(kernel) for kernel in ("seed", "v2.6.33", "v6.18"))
     assert read_experiment(suite("plain", "")).conformance is None
 
 
 @pytest.mark.parametrize(
     ("block", "said"),
     [
-        ("conformance: {scenario: a, rules: [R-CMP-5]}", "3:14: conformance.suite: missing"),
+        ("conformance: {scenario: a, rules: [R-CMP-5]}", "3:1: conformance.suite: missing"),
         ("conformance: {suite: a, scenario: a, rules: []}", "conformance.rules: 0 items; at least 1"),
         ("conformance: {suite: A b, scenario: a, rules: [T-DRV-1]}", "conformance.suite: 'A b' has not the right form"),
         (
@@ -96,6 +97,11 @@ def test_the_plan_carries_the_block(suite: Suite) -> None:
             "conformance: {suite: a, scenario: a, rules: [X-5], kernels: [{since: 6.7}]}",
             "conformance.kernels.0.since: 6.7 is not a release of the kernel; such as v2.6.33 or v6.7",
         ),
+        (
+            "conformance: {suite: a, scenario: a, rules: [X-5], kernels: seed}",
+            "3:61: conformance.kernels: 'seed' is no range of kernels; all, or a list of {since, before, set}",
+        ),
+        ("conformance: {suite: a, scenario: a, rules: [X-5], kernels: []}", "conformance.kernels: 0 items; at least 1"),
         (
             "conformance: {suite: a, scenario: a, rules: [X-5], kernels: [{since: v6.7, before: v4.13}]}",
             "conformance.kernels.0: no kernel is since v6.7 and before v4.13; since the earlier of both",
@@ -139,6 +145,8 @@ def test_a_range_of_other_kernels_is_not_checked_against_this_one(suite: Suite) 
 def test_the_schema_describes_the_block(suite: Suite) -> None:
     validator = Draft202012Validator(experiment_schema(load_registry([])))
     assert validator.is_valid(read_document(suite("twins", ranges())).data)
+    everywhere = "conformance: {suite: a, scenario: a, rules: [X-5], kernels: all}"
+    assert validator.is_valid(read_document(suite("everywhere", everywhere)).data)
     wrong = read_document(suite("wrong", "conformance: {suite: a, scenario: a, rules: [CMP5]}")).data
     assert [error.message for error in validator.iter_errors(wrong)] != []
 

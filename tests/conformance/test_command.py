@@ -64,7 +64,7 @@ def test_a_scenario_that_cannot_be_carried_out_is_told_and_status_1(suite: Suite
     told = ksmlab("conformance", "-j1", file)
     assert told.status == 1
     (line,) = [line for line in told.out.splitlines() if line.startswith("differs")]
-    assert f"runs to its end  {file}:9: write: out of memory" in line
+    assert f"runs to its end  {file}:10: write: out of memory" in line
 
 
 def test_a_scenario_that_expects_nothing_is_no_proof(suite: Suite, ksmlab: Ksmlab) -> None:
