@@ -47,6 +47,8 @@ def _print_profile(profile: Profile) -> None:
 
 def _knob_row(knob: Knob) -> list[str]:
     default = "by memory" if knob.default is None else str(knob.default)
+    if knob.words:
+        return [f"ksm.{knob.name}", f"= {knob.words[knob.default or 0]}", " or ".join(knob.words), knob.about]
     return [f"ksm.{knob.name}", f"= {default}", f"{knob.low} to {knob.high}", knob.about]
 
 
@@ -85,7 +87,13 @@ def _profile(profile: Profile) -> dict[str, Any]:
         "about": profile.about,
         "switches": dict(profile.switches),
         "knobs": {
-            knob.name: {"default": knob.default, "low": knob.low, "high": knob.high, "about": knob.about}
+            knob.name: {
+                "default": knob.default,
+                "low": knob.low,
+                "high": knob.high,
+                "about": knob.about,
+                "words": list(knob.words),
+            }
             for knob in profile.knobs.values()
         },
         "metrics": list(profile.metrics),

@@ -42,6 +42,8 @@ class Checker:
             return None, complaints
         check_size(complaints, file.machine or Machine())
         expect = _expectations(complaints, file, profile, processes)
+        if not complaints.found and workload is not None:
+            _check_nodes(complaints, file.machine or Machine(), workload)
         if complaints.found or kernel is None or workload is None:
             return None, complaints
         provenance = _provenance(settings, places)
@@ -51,7 +53,7 @@ class Checker:
         self,
         file: ExperimentFile,
         kernel: dict[str, Any],
-        ksm: dict[str, int],
+        ksm: dict[str, int | str],
         policies: dict[str, dict[str, Any]],
         workload: dict[str, Any],
         expect: list[Expectation],
@@ -111,6 +113,16 @@ class Checker:
 def _machine(machine: Machine) -> dict[str, Any]:
     settings = machine.model_dump()
     return {"frames": settings.pop("memory"), "slots": settings.pop("swap"), **settings}
+
+
+def _check_nodes(complaints: Complaints, machine: Machine, workload: dict[str, Any]) -> None:
+    """That every area is placed on a NUMA node that the machine has."""
+    for place, step in enumerate(workload.get("script", ())):
+        node = step.args.get("node", 0) if step.kind == "mmap" else 0
+        if node >= machine.nodes:
+            what = f"there is no NUMA node {node}"
+            allowed = f"0 to {machine.nodes - 1}, or more machine.nodes"
+            complaints.add(("workload", "script", place, "mmap", "node"), what, allowed)
 
 
 def _measure(measure: Measure) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class Mmap(OnArea):
     pages: PageCount = Field(description="length in pages")
     advise: Literal["mergeable"] | None = Field(None, description="madvise given at once")
     flags: list[Flag] = Field([], description="vma flags beside the usual ones")
+    node: int = Field(NOT_GIVEN, ge=0, lt=8, description="NUMA node that its pages are to come from, from 0")
+
+    def arguments(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"node"} if self.node is None else None)
 
 
 class OnPages(OnArea):
@@ -104,6 +108,15 @@ class Fork(Arguments):
     step = "fork"
     process: Name = Field(description="parent")
     child: Name = Field(description="name of the child")
+
+
+class Prctl(Arguments):
+    """Asks for all memory of a process to be merged, or no more, as prctl(PR_SET_MEMORY_MERGE)."""
+
+    step = "prctl"
+    process: Names = Field(description="process, or list of processes")
+    merge: Literal[0, 1] = Field(description="1: every area, now and in future; 0: none")
+    returns: Returns = Field(NOT_GIVEN, description="what the call has to return; success when left out")
 
 
 class Write(OnPages):

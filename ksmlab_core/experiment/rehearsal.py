@@ -114,6 +114,10 @@ class Rehearsal:
         for name in step.args["process"] or ():
             self._living(name, (*path, "process"))
 
+    def _prctl(self, step: Step, path: KeyPath) -> None:
+        for name in step.args["process"]:
+            self._living(name, (*path, "process"))
+
     def _mmap(self, step: Step, path: KeyPath) -> None:
         name, pages = step.args["area"], step.args["pages"]
         for process_name in step.args["process"]:
@@ -139,8 +143,8 @@ class Rehearsal:
         knobs, returns = step.args["knobs"], step.args["returns"]
         if not knobs:
             self._complaints.add(path, "no knob is written", "ksm.KNOB: value")
-        if returns not in (None, 0, "EINVAL", "ENOMEM", "EAGAIN"):
-            self._complaints.add((*path, "returns"), "no such result", "allowed: 0, EAGAIN, EINVAL, ENOMEM")
+        if returns not in (None, 0, "EINVAL", "ENOMEM", "EAGAIN", "EBUSY"):
+            self._complaints.add((*path, "returns"), "no such result", "allowed: 0, EAGAIN, EBUSY, EINVAL, ENOMEM")
         for name, value in knobs.items():
             self._knob(name, value, (*path, name), refused=returns not in (None, 0))
 

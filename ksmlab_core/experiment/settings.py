@@ -70,8 +70,8 @@ def _check_switch(complaints: Complaints, name: str, setting: Any, path: KeyPath
         complaints.add(path, f"{shown(setting)} is not known in this version", one_of(values), nearest)
 
 
-def check_knobs(complaints: Complaints, value: Any, profile: Profile, path: KeyPath = ("ksm",)) -> dict[str, int]:
-    """The knobs that a file sets, in the ranges that the profile's kernel allows."""
+def check_knobs(complaints: Complaints, value: Any, profile: Profile, path: KeyPath = ("ksm",)) -> dict[str, int | str]:
+    """The knobs that a file sets, in the ranges that the profile's kernel allows; words as they are written."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -87,6 +87,10 @@ def check_knob(complaints: Complaints, profile: Profile, name: str, setting: Any
     knob = profile.knobs.get(name)
     if knob is None:
         complaints.unknown(path, profile.knobs, f"profile {profile.name} has no such knob")
+    elif knob.words:
+        if setting not in knob.words:
+            nearest = did_you_mean(setting, knob.words) if isinstance(setting, str) else None
+            complaints.add(path, f"{shown(setting)} is not known", one_of(knob.words), nearest)
     elif not is_whole(setting):
         complaints.add(path, f"{shown(setting)} is not a whole number", f"{knob.low} to {knob.high}")
     elif not knob.low <= setting <= knob.high:
@@ -105,11 +109,12 @@ def check_metric(
     if name in own or _POLICY_METRIC.fullmatch(name):
         return
     match = _PROCESS_METRIC.fullmatch(name)
-    if match and match[2] in PROCESS and (processes is None or match[1] in processes):
+    of_process = (*PROCESS, *profile.process_counters)
+    if match and match[2] in of_process and (processes is None or match[1] in processes):
         return
     known = [*own, *_GROUPS]
     for process in processes or ([match[1]] if match else ()):
-        known += [f"process.{process}.{metric}" for metric in PROCESS]
+        known += [f"process.{process}.{metric}" for metric in of_process]
     what = f"profile {profile.name} has no such metric"
     complaints.add(path, what, None, did_you_mean(name, known), key=True)
 
@@ -118,6 +123,8 @@ def check_size(complaints: Complaints, machine: Machine) -> None:
     """That this computer can simulate the machine, and that the swap area has the slot it begins at."""
     largest = "memory" if machine.memory >= machine.swap else "swap"
     check_fits(complaints, ("machine", largest), machine.memory + machine.swap, "memory and swap")
+    if machine.nodes > machine.memory:
+        complaints.add(("machine", "nodes"), f"{machine.nodes} NUMA nodes cannot share {machine.memory} pages")
     if machine.swap_start > max(machine.swap, 1):
         allowed = f"at most {machine.swap}, the number of slots"
         complaints.add(("machine", "swap_start"), f"there is no slot {machine.swap_start}", allowed)

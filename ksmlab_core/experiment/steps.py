@@ -27,6 +27,7 @@ from ksmlab_core.experiment.memory_steps import (
     Munlock,
     Munmap,
     Pin,
+    Prctl,
     Read,
     Spawn,
     Touch,
@@ -209,7 +210,7 @@ def _or(schema: dict[str, Any], shorthand: dict[str, Any]) -> None:
 STEPS: Final[dict[str, type[Any]]] = {
     model.step: model
     for model in (
-        Spawn, Mmap, Munmap, Madvise, Mprotect, Mlock, Munlock, Fork, Exit, Write, Touch, Read, Scan, Reclaim,
+        Spawn, Mmap, Munmap, Madvise, Mprotect, Mlock, Munlock, Fork, Exit, Prctl, Write, Touch, Read, Scan, Reclaim,
         Memcg, Lru, Swapoff, Swapon, Mremap, Set, Sleep, Pin, Unpin, Lock, Unlock, Fail, Sample, Expect, Measured,
     )
 }  # fmt: skip

@@ -11,27 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ksmlab_core.mm import doors
+from ksmlab_core.mm import doors, prctl
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.errno import EAGAIN, EINVAL, ENOMEM, OK
 from ksmlab_core.mm.page_alloc import fail_now
 from ksmlab_core.mm.rmap import anon_vma_link, anon_vma_unlink
 from ksmlab_core.mm.state import State
 
-NO_ADVICE_FLAGS = (
-    t.VM_MERGEABLE
-    | t.VM_SHARED
-    | t.VM_MAYSHARE
-    | t.VM_PFNMAP
-    | t.VM_IO
-    | t.VM_DONTEXPAND
-    | t.VM_RESERVED
-    | t.VM_HUGETLB
-    | t.VM_INSERTPAGE
-    | t.VM_NONLINEAR
-    | t.VM_MIXEDMAP
-    | t.VM_SAO
-)
+NO_ADVICE_FLAGS = prctl.INCOMPATIBLE | t.VM_MERGEABLE
 FIRST_VPN = 16
 GAP = 16  # pages between two areas
 
@@ -155,6 +142,7 @@ class AddressSpaces:
             vm_pgoff=int(m.vma.vm_pgoff[vma]) + offset,
             vm_flags=int(m.vma.vm_flags[vma]),
             anon_vma=int(m.vma.anon_vma[vma]),
+            node=int(m.vma.node[vma]),
             pte_base=int(m.vma.pte_base[vma]) + offset,
         )
         m.vma.vm_end[vma] = address
@@ -220,8 +208,8 @@ class AddressSpaces:
         """Has the process not exited?"""
         return bool(self.state.m.mm.users[mm])
 
-    def mmap(self, mm: int, pages: int, flags: int = t.VM_WRITE) -> int:
-        """A new private anonymous area (VM_*); its address."""
+    def mmap(self, mm: int, pages: int, flags: int = t.VM_WRITE, node: int = t.NONE) -> int:
+        """A new private anonymous area (VM_*), its pages from one NUMA node if they can be had there; its address."""
         m = self.state.m
         start = int(m.mm.next_free[mm])
         m.mm.next_free[mm] = start + pages + GAP
@@ -234,10 +222,12 @@ class AddressSpaces:
             vm_pgoff=start,
             vm_flags=flags & ~t.VM_LOCKED,
             anon_vma=t.NONE,
+            node=node,
             pte_base=base,
         )
         self._insert_vma(mm, vma)
         self._claim_ptes(vma)
+        prctl.add_vma(self, mm, vma)
         if flags & t.VM_LOCKED:
             self.mlock(mm, start, pages)
         return start
@@ -305,6 +295,7 @@ class AddressSpaces:
             vm_pgoff=int(m.vma.vm_pgoff[vma]) + (distance if untouched else 0),
             vm_flags=int(m.vma.vm_flags[vma]),
             anon_vma=int(m.vma.anon_vma[vma]),
+            node=int(m.vma.node[vma]),
             pte_base=first,
         )
         self._insert_vma(mm, new)
@@ -324,7 +315,7 @@ class AddressSpaces:
             m = self.state.m
             if m.vma.vm_flags[vma] & NO_ADVICE_FLAGS:
                 continue
-            if not m.mm.mm_flags[mm] & t.MMF_VM_MERGEABLE and not self._ksm_enter(mm):
+            if not m.mm.mm_flags[mm] & t.MMF_VM_MERGEABLE and not self.ksm_enter(mm):
                 return EAGAIN
             low = max(start, int(m.vma.vm_start[vma]))
             high = min(start + pages, int(m.vma.vm_end[vma]))
@@ -332,7 +323,8 @@ class AddressSpaces:
                 self.state.m.vma.vm_flags[part] |= t.VM_MERGEABLE
         return OK if self._covered(mm, start, start + pages) else ENOMEM
 
-    def _ksm_enter(self, mm: int) -> bool:
+    def ksm_enter(self, mm: int) -> bool:
+        """Register a process with ksmd; False when no slot can be had."""
         if _plain(fail_now)(self.state.m, t.FAIL_MM_SLOT):
             return False
         self._call(doors.KSM_ENTER, mm)
@@ -420,9 +412,10 @@ class AddressSpaces:
         m = self.state.m
         m.mm.next_free[child] = m.mm.next_free[parent]
         registered = bool(m.mm.mm_flags[parent] & t.MMF_VM_MERGEABLE)
-        if registered and not self._ksm_enter(child):
+        if registered and not self.ksm_enter(child) and not m.sc[t.SW_FORK_BEST_EFFORT]:
             m.mm.users[child] = 0
             return -ENOMEM
+        m.mm.mm_flags[child] |= m.mm.mm_flags[parent] & t.MMF_VM_MERGE_ANY
         m.mm.mm_flags[child] |= m.mm.mm_flags[parent] & t.MMF_IN_MEMCG
         for vma in list(self.vmas(parent)):
             if not self._copy_vma(parent, child, vma):
@@ -443,6 +436,7 @@ class AddressSpaces:
             vm_pgoff=int(m.vma.vm_pgoff[source]),
             vm_flags=int(m.vma.vm_flags[source]) & ~t.VM_LOCKED,
             anon_vma=int(m.vma.anon_vma[source]),
+            node=int(m.vma.node[source]),
             pte_base=base,
         )
         self._insert_vma(child, vma)

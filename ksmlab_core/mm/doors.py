@@ -61,16 +61,19 @@ from ksmlab_core.mm.mm_types import (
     PTE_WRITE,
     PTE_YOUNG,
     SW_NODE_HOLDS_REF,
+    SW_SWAPOFF_BY_MM,
     TICK,
     TIME_STALL,
     VM_MERGEABLE,
 )
 from ksmlab_core.mm.mmap import mlock_pte_range, munlock_pte_range, zap_pte_range
+from ksmlab_core.mm.numa import tree_of
 from ksmlab_core.mm.page_alloc import page_ksm, page_stable_node, put_page
 from ksmlab_core.mm.rmap import address_of
-from ksmlab_core.mm.stable_tree import stable_tree_twin
+from ksmlab_core.mm.stable_tree import remove_all_stable_nodes, stable_tree_twin
 from ksmlab_core.mm.swap import end_writeback
 from ksmlab_core.mm.swapoff import try_to_unuse
+from ksmlab_core.mm.swapoff_by_mm import unuse_by_mm
 from ksmlab_core.mm.vmscan import evict, shrink_active_list, shrink_inactive_list, try_to_free_pages
 
 READ = -1  # contents of an access: a read ...
@@ -199,13 +202,13 @@ def ksmd(
         if m.sc[KSM_QUEUE] > 0:
             if not ordered:
                 begin_pass(m)  # what is put into the tree now must not be of a pass that is over
-            if scan_pte(m, take_from_queue(m)):
+            if scan_pte(m, take_from_queue(m), False):
                 done += 1
             continue
         if ordered:
             if used == ptes.size:
                 break
-            if scan_pte(m, ptes[used]):
+            if scan_pte(m, ptes[used], True):
                 done += 1
             used += 1
             continue
@@ -272,6 +275,7 @@ FREE_SLOT = 9
 BEGIN_PASS = 10
 END_PASS = 11
 PUT_PAGE = 12
+REMOVE_NODES = 13
 
 
 @door
@@ -315,6 +319,8 @@ def syscall(
         end_ordered_pass(m)
     elif what == PUT_PAGE:
         put_page(m, a)
+    elif what == REMOVE_NODES:
+        return remove_all_stable_nodes(m, a)
     return 0
 
 
@@ -326,12 +332,10 @@ def swapoff(
     reserve,
 ):
     """Empty the slots; (done, slot to go on at, where to start among the processes)."""
-    return try_to_unuse(
-        as_memory(memory),
-        first,
-        start_mm,
-        reserve,
-    )
+    m = as_memory(memory)
+    if m.sc[SW_SWAPOFF_BY_MM]:
+        return unuse_by_mm(m, reserve), 0, 0
+    return try_to_unuse(m, first, start_mm, reserve)
 
 
 @door
@@ -361,7 +365,7 @@ def swapin_facts(
         facts[7] = swapin_needs_copy(m, page, p)
         facts[8] = may_share(m, page, p)
     if m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE:
-        twin = stable_tree_twin(m, content)
+        twin = stable_tree_twin(m, content, tree_of(m, m.slot.frame[e]) if facts[0] else 0)
         if twin != NONE:
             facts[5] = m.node.kpage[twin]
             facts[6] = m.node.nr_items[twin]

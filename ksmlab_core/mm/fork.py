@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from ksmlab_core.mm._jit import jit
-from ksmlab_core.mm.mm_types import NONE, PTE_PRESENT, PTE_SWAP, PTE_WRITE, PTE_YOUNG, ZERO_PAGE
+from ksmlab_core.mm.mm_types import (
+    NONE,
+    PG_ANON_EXCLUSIVE,
+    PTE_PRESENT,
+    PTE_SWAP,
+    PTE_SWP_EXCLUSIVE,
+    PTE_WRITE,
+    PTE_YOUNG,
+    ZERO_PAGE,
+)
 from ksmlab_core.mm.page_alloc import get_page
 from ksmlab_core.mm.rmap import join_mmlist
 from ksmlab_core.mm.swap import swap_duplicate
+from ksmlab_core.mm.zero_page import count_zero_page, is_ksm_zero_pte
 
 
 @jit
@@ -21,6 +31,8 @@ def copy_pte_range(m, source, target, n, parent, child):
         if flags & PTE_SWAP:
             if not swap_duplicate(m, what):
                 return i
+            flags &= 0xFF ^ PTE_SWP_EXCLUSIVE
+            m.pte_flags[source + i] = flags
             join_mmlist(m, child, parent if m.mm.list_next[parent] != NONE else 0)
         elif flags & PTE_PRESENT:
             flags &= 0xFF ^ PTE_WRITE
@@ -29,7 +41,10 @@ def copy_pte_range(m, source, target, n, parent, child):
             if what != ZERO_PAGE:
                 get_page(m, what)
                 m.frame.mapcount[what] += 1
+                m.frame.pg[what] &= ~PG_ANON_EXCLUSIVE
                 m.mm.rss[child] += 1
         m.pte_flags[target + i] = flags
         m.pte_target[target + i] = what
+        if is_ksm_zero_pte(m, target + i):
+            count_zero_page(m, target + i, 1)
     return n

@@ -145,8 +145,26 @@ class _View:
         return np.bincount(held, minlength=self.nr_frames) if held else np.zeros(self.nr_frames, np.int64)
 
     def nodes(self) -> Any:
-        """The stable nodes in use."""
-        return np.flatnonzero(self.m.node.kpage != t.NONE)
+        """The stable nodes in use that have a page."""
+        return np.flatnonzero((self.m.node.kpage != t.NONE) & (self.m.node.kind != t.NODE_CHAIN))
+
+    def contents(self, nodes: Any) -> Any:
+        """What is compared on the way down at each of these nodes: its page's content, or what it had."""
+        named = self.named(nodes) & (self.m.node.kind[nodes] != t.NODE_CHAIN)
+        return np.where(named, self.m.frame.content[self.m.node.kpage[nodes]], self.m.node.content[nodes])
+
+    def chains(self) -> Any:
+        """The chains of stable nodes of equal content."""
+        return np.flatnonzero((self.m.node.kpage != t.NONE) & (self.m.node.kind == t.NODE_CHAIN))
+
+    def dups(self, chain: int) -> list[int]:
+        """The nodes of a chain, newest first."""
+        out: list[int] = []
+        dup = int(self.m.node.hlist[chain])
+        while dup != t.NONE and len(out) <= len(self.m.node.kpage):
+            out.append(dup)
+            dup = int(self.m.node.rb_left[dup])
+        return out
 
     def named(self, nodes: Any) -> Any:
         """Which of these nodes their frames name; the others are stale (R-B-OBJ-2)."""
@@ -253,17 +271,44 @@ def _in_order(columns: Any, root: int) -> list[int]:
 
 
 def _inv7(_checker: Checker, v: _View) -> Iterator[Violation]:
-    nodes = _in_order(v.m.node, int(v.sc[t.ROOT_STABLE]))
-    if sorted(nodes) != v.nodes().tolist():
-        yield Violation("INV-7", "stable tree", f"{len(nodes)} nodes in the tree, {len(v.nodes())} exist")
+    nodes, linked = v.m.node, []
+    for tree in range(int(v.sc[t.NR_NODES])):
+        in_tree = _in_order(nodes, int(v.sc[t.ROOT_STABLE + tree]))
+        contents = v.contents(np.array(in_tree, np.int64))
+        for i in np.flatnonzero(contents[1:] <= contents[:-1])[:4]:
+            yield Violation("INV-7", f"nodes {in_tree[i]} and {in_tree[i + 1]}", "not in memcmp order, or equal")
+        for node in np.array(in_tree, np.int64)[nodes.nid[in_tree] != tree][:4]:
+            yield Violation("INV-7", f"node {node}", f"in tree {tree}, marked as of tree {nodes.nid[node]}")
+        linked += [node for node in in_tree if nodes.kind[node] == t.NODE_PLAIN]
+        linked += [dup for node in in_tree if nodes.kind[node] == t.NODE_CHAIN for dup in v.dups(node)]
+    if sorted(linked) != v.nodes().tolist():
+        yield Violation("INV-7", "stable tree", f"{len(linked)} nodes in the tree, {len(v.nodes())} exist")
         return
-    named = v.named(np.array(nodes, np.int64))
-    contents = np.where(named, v.m.frame.content[v.m.node.kpage[nodes]], v.m.node.content[nodes])
-    for i in np.flatnonzero(contents[1:] <= contents[:-1])[:4]:
-        yield Violation("INV-7", f"nodes {nodes[i]} and {nodes[i + 1]}", "not in memcmp order, or equal")
-    for node in nodes:
-        if v.m.node.hlist[node] == t.NONE and v.sc[t.SW_FREE_NODE_ON_LAST_ITEM]:
+    for node in linked:
+        if nodes.hlist[node] == t.NONE and v.sc[t.SW_FREE_NODE_ON_LAST_ITEM]:
             yield Violation("INV-7", f"node {node}", "in the tree without items")
+    yield from _chains(v)
+
+
+def _chains(v: _View) -> Iterator[Violation]:
+    """R-B-MAX-2: a chain holds the nodes of one content, linked both ways; chains and dups are counted."""
+    nodes, dups = v.m.node, 0
+    for chain in v.chains():
+        before = t.NONE
+        for dup in v.dups(int(chain)):
+            content = v.contents(np.array([dup]))[0]
+            same = content == nodes.content[chain] and nodes.nid[dup] == nodes.nid[chain]
+            if nodes.kind[dup] != t.NODE_DUP or nodes.rb_parent[dup] != chain or not same:
+                yield Violation("INV-7", f"node {dup}", f"listed in chain {chain}, of which it is no dup")
+            if nodes.rb_right[dup] != before:
+                yield Violation("INV-7", f"chain {chain}", f"broken link at node {dup}")
+            before, dups = dup, dups + 1
+    for name, scalar, have in (
+        ("stable_node_chains", t.KSM_STABLE_NODE_CHAINS, len(v.chains())),
+        ("stable_node_dups", t.KSM_STABLE_NODE_DUPS, dups),
+    ):
+        if have != int(v.sc[scalar]):
+            yield Violation("INV-8", name, f"counts {v.sc[scalar]}, {have} exist")
 
 
 def _list_of_node(v: _View, node: int) -> list[int]:
@@ -329,8 +374,12 @@ def _inv9(_checker: Checker, v: _View) -> Iterator[Violation]:
         if age > 1:
             yield Violation("INV-9", f"item {item}", f"in the unstable state since {age} passes")
     if v.sc[t.SCAN_SLOT] != t.MM_HEAD:  # between passes the tree is the last one's, and about to be emptied
-        reachable = _in_order(v.m.item, int(v.sc[t.ROOT_UNSTABLE]))
-        if sorted(reachable) != sorted(item for item, age in ages.items() if age == 0):
+        reachable = [
+            (item, tree)
+            for tree in range(int(v.sc[t.NR_NODES]))
+            for item in _in_order(v.m.item, int(v.sc[t.ROOT_UNSTABLE + tree]))
+        ]
+        if sorted(reachable) != sorted((item, int(v.m.item.nid[item])) for item, age in ages.items() if age == 0):
             yield Violation("INV-9", "unstable tree", f"holds {reachable}, of this pass are {ages}")
 
 
@@ -362,10 +411,25 @@ def _inv11(_checker: Checker, v: _View) -> Iterator[Violation]:
         yield Violation("INV-11", "NR_MLOCK", f"counts {v.sc[t.NR_MLOCK]}, {mlocked} are mlocked")
     if int(np.count_nonzero(v.cached)) != int(v.sc[t.NR_SWAPCACHE]):
         yield Violation("INV-11", "swap cache", f"counts {v.sc[t.NR_SWAPCACHE]}, holds {np.count_nonzero(v.cached)}")
+    yield from _zero_pages(v)
     owners = v.m.vma.mm[v.m.pte.vma[v.present]]
     rss = np.bincount(owners, minlength=len(v.m.mm.rss))
     for mm in np.flatnonzero(rss != v.m.mm.rss)[:4]:
         yield Violation("INV-11", f"rss of mm {mm}", f"counts {v.m.mm.rss[mm]}, {rss[mm]} anon ptes are present")
+
+
+def _zero_pages(v: _View) -> Iterator[Violation]:
+    """R-B-ZERO-1: the ptes that ksmd merged with the zero page are the marked ones, in all and of each process."""
+    both = t.PTE_PRESENT | t.PTE_DIRTY
+    marked = np.flatnonzero(((v.flags & both) == both) & (v.target == t.ZERO_PAGE))
+    if len(marked) != int(v.sc[t.KSM_ZERO_PAGES]):
+        yield Violation("INV-11", "ksm_zero_pages", f"counts {v.sc[t.KSM_ZERO_PAGES]}, {len(marked)} ptes are marked")
+    of_mm = np.bincount(v.m.vma.mm[v.m.pte.vma[marked]], minlength=len(v.m.mm.ksm_zero_pages))
+    for mm in np.flatnonzero(of_mm != v.m.mm.ksm_zero_pages)[:4]:
+        have = v.m.mm.ksm_zero_pages[mm]
+        yield Violation("INV-11", f"ksm_zero_pages of mm {mm}", f"counts {have}, {of_mm[mm]} ptes are marked")
+    for p in marked[(v.flags[marked] & t.PTE_WRITE) != 0][:4]:
+        yield Violation("INV-5", f"pte {p}", "writable and maps the zero page", pte=int(p))
 
 
 def _inv12(_checker: Checker, v: _View) -> Iterator[Violation]:
@@ -431,7 +495,8 @@ def _inv18(checker: Checker, v: _View) -> Iterator[Violation]:
     checker._last_seqnr, checker._last_unmerge = seqnr, unmerges
     if (faults, scanned) == (v.sc[t.PGFAULT], v.sc[t.KSM_PAGES_SCANNED]) and v.sc[t.SCAN_SLOT] == t.MM_HEAD:
         # Neither a fault nor a look of ksmd since run=2; but passes over nothing may have ended.
-        left = {name: value for name, value in v.machine.ksm_counters().items() if value and name != "full_scans"}
+        gone = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
+        left = {name: value for name, value in v.machine.ksm_counters().items() if value and name in gone}
         if left or v.sc[t.KSM_RMAP_ITEMS]:
             yield Violation("INV-18", "run=2", f"left {int(v.sc[t.KSM_RMAP_ITEMS])} items and {left}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ksmlab_core.mm._jit import jit
 from ksmlab_core.mm._memory import FETCH_AHEAD, prefetch
+from ksmlab_core.mm.advisor import advisor_start_scan, advisor_stop_scan
 from ksmlab_core.mm.lru import lru_add_drain, lru_cache_add_lru, mark_page_accessed
 from ksmlab_core.mm.memory import (
     VM_FAULT_OOM,
@@ -11,9 +12,11 @@ from ksmlab_core.mm.memory import (
     VM_FAULT_WRITE,
     handle_mm_fault,
     install_pte,
+    unshare_page,
 )
 from ksmlab_core.mm.mlock import munlock_vma_page
 from ksmlab_core.mm.mm_types import (
+    ALLOC_NODE,
     COST_CHECKSUM,
     COST_COPY,
     COST_MERGE,
@@ -26,21 +29,29 @@ from ksmlab_core.mm.mm_types import (
     KSM_FORKED,
     KSM_KPAGES,
     KSM_MAX_KERNEL_PAGES,
+    KSM_MAX_PAGE_SHARING,
     KSM_MERGES,
+    KSM_ONE_TREE_PER_NODE,
     KSM_PAGES_SCANNED,
     KSM_PAGES_SHARED,
     KSM_PAGES_UNSHARED,
     KSM_QUEUE,
     KSM_QUEUE_HEAD,
+    KSM_RUN,
+    KSM_USE_ZERO_PAGES,
     LRU_ACTIVE_ANON,
     MM_HEAD,
+    MMF_VM_MERGE_ANY,
     MMF_VM_MERGEABLE,
     NONE,
+    NR_NODES,
+    PG_ANON_EXCLUSIVE,
     PG_DIRTY,
     PG_MLOCKED,
     PG_SWAPBACKED,
     PG_SWAPCACHE,
     PG_UPTODATE,
+    PTE_DIRTY,
     PTE_PRESENT,
     PTE_WRITE,
     QUEUE_SIZE,
@@ -53,13 +64,21 @@ from ksmlab_core.mm.mm_types import (
     SCRATCH_SIZE,
     SW_ALLOC_ON_FIRST_MERGE,
     SW_BREAK_ORPHAN,
+    SW_CHECK_READONLY,
     SW_CHECKSUM_BEFORE_STABLE,
+    SW_DRAIN_AT_PASS,
+    SW_FREE_SWAP_ON_MERGE,
     SW_MAX_KERNEL_PAGES,
+    SW_MLOCK_BY_MAPPING,
     SW_MLOCK_TRANSFER,
+    SW_RUN_2_LASTS,
+    SW_UNSHARE,
     TICK,
     VM_LOCKED,
     VM_MERGEABLE,
+    ZERO_PAGE,
 )
+from ksmlab_core.mm.numa import page_to_nid, tree_of
 from ksmlab_core.mm.page_alloc import (
     alloc_page,
     get_page,
@@ -79,6 +98,7 @@ from ksmlab_core.mm.rmap import (
     page_remove_rmap,
     vma_pte,
 )
+from ksmlab_core.mm.smart_scan import should_skip_rmap_item
 from ksmlab_core.mm.stable_tree import (
     compare,
     free_rmap_item,
@@ -90,6 +110,8 @@ from ksmlab_core.mm.stable_tree import (
     stable_tree_insert,
     stable_tree_search,
 )
+from ksmlab_core.mm.swap import try_to_free_swap
+from ksmlab_core.mm.zero_page import is_ksm_zero_pte, ksm_map_zero_page
 
 # --------------------------------------------------------------------------------------------------------------
 # Registration (R-SCAN-8, R-EXIT-1)
@@ -118,8 +140,12 @@ def unlink_slot(m, mm):
 
 @jit
 def ksm_enter(m, mm):
-    """Register a process: its slot goes just behind the cursor, so it is first visited in the next pass."""
-    _link_slot(m, mm, m.sc[SCAN_SLOT])
+    """Register a process: its slot goes just behind the cursor, so it is first visited in the next pass.
+
+    While run=2 unmerges or has unmerged, later kernels put it last, where an unmerging under way comes by (R-B-UNM-2).
+    """
+    last = m.sc[SW_RUN_2_LASTS] and m.sc[KSM_RUN] == 2
+    _link_slot(m, mm, MM_HEAD if last else m.sc[SCAN_SLOT])
     m.mm.mm_flags[mm] |= MMF_VM_MERGEABLE
 
 
@@ -127,7 +153,7 @@ def ksm_enter(m, mm):
 def free_slot(m, mm):
     """Unregister a process."""
     unlink_slot(m, mm)
-    m.mm.mm_flags[mm] &= 0xFF ^ MMF_VM_MERGEABLE
+    m.mm.mm_flags[mm] &= 0xFF ^ (MMF_VM_MERGEABLE | MMF_VM_MERGE_ANY)
 
 
 @jit
@@ -182,8 +208,8 @@ def _mergeable_pte(m, item):
 @jit
 def break_ksm(m, p):
     """Write-fault at a pte until it maps no KSM page; 0 or VM_FAULT_OOM (R-BRK-1)."""
-    while m.pte_flags[p] & PTE_PRESENT and page_ksm(m, m.pte_target[p]):
-        result = handle_mm_fault(m, p, True)
+    while m.pte_flags[p] & PTE_PRESENT and (page_ksm(m, m.pte_target[p]) or is_ksm_zero_pte(m, p)):
+        result = unshare_page(m, p) if m.sc[SW_UNSHARE] else handle_mm_fault(m, p, True)
         if result & VM_FAULT_OOM:
             return VM_FAULT_OOM
         if result & (VM_FAULT_WRITE | VM_FAULT_SIGBUS):
@@ -224,6 +250,21 @@ def remove_trailing_rmap_items(m, mm, prev):
 
 
 @jit
+def _check_readonly(m, page, p):
+    """Might somebody else write the page past its read-only pte (R-B-SCAN-6)?"""
+    return (m.pte_flags[p] & PTE_DIRTY) != 0 or (m.frame.pg[page] & PG_ANON_EXCLUSIVE) != 0
+
+
+@jit
+def _take_over_dirty(m, page, p):
+    """The page is dirty, and no longer one process's alone; its pte is clean."""
+    m.frame.pg[page] &= ~PG_ANON_EXCLUSIVE
+    if m.pte_flags[p] & PTE_DIRTY:
+        m.frame.pg[page] |= PG_DIRTY
+        m.pte_flags[p] &= 0xFF ^ PTE_DIRTY
+
+
+@jit
 def _write_protect_page(m, vma, page):
     """Make the page's pte in this vma read-only; that pte, or NONE when it cannot be done (R-MERGE-3, R-MERGE-4)."""
     if m.vma.anon_vma[vma] != page_anon_vma(m, page):
@@ -231,11 +272,13 @@ def _write_protect_page(m, vma, page):
     p = vma_pte(m, page, vma)
     if not page_check_address(m, page, p):
         return NONE
-    if m.pte_flags[p] & PTE_WRITE:
+    if m.pte_flags[p] & PTE_WRITE or (m.sc[SW_CHECK_READONLY] and _check_readonly(m, page, p)):
         swapped = 1 if m.frame.pg[page] & PG_SWAPCACHE else 0
         if m.frame.mapcount[page] + 1 + swapped != m.frame.refcount[page]:
             return NONE
         m.pte_flags[p] &= 0xFF ^ PTE_WRITE
+        if m.sc[SW_CHECK_READONLY]:
+            _take_over_dirty(m, page, p)
     return p
 
 
@@ -245,10 +288,18 @@ def _replace_page(m, p, page, kpage):
     get_page(m, kpage)
     page_add_anon_rmap(m, kpage, p)
     install_pte(m, p, kpage, 0)
-    page_remove_rmap(m, page)
-    put_page(m, page)
+    _put_replaced_page(m, page)
     m.sc[KSM_MERGES] += 1
+
+
+@jit
+def _put_replaced_page(m, page):
+    """A pte maps another page instead of this one; its slot, if nobody is left to read it, is of no use (R-MERGE-6)."""
     m.sc[TICK] += m.sc[COST_MERGE]
+    page_remove_rmap(m, page)
+    if m.sc[SW_FREE_SWAP_ON_MERGE] and m.frame.mapcount[page] == 0:
+        try_to_free_swap(m, page)
+    put_page(m, page)
 
 
 @jit
@@ -283,7 +334,7 @@ def _try_to_merge_one_page(m, vma, page, kpage):
     if p == NONE or compare(m, m.frame.content[page], kpage) != 0:
         return False
     _replace_page(m, p, page, kpage)
-    if m.vma.vm_flags[vma] & VM_LOCKED and m.sc[SW_MLOCK_TRANSFER]:
+    if m.vma.vm_flags[vma] & VM_LOCKED and (m.sc[SW_MLOCK_TRANSFER] or m.sc[SW_MLOCK_BY_MAPPING]):
         _transfer_mlock(m, page, kpage)
     return True
 
@@ -301,6 +352,26 @@ def _vma_of(m, item):
 
 
 @jit
+def _try_to_merge_with_zero_page(m, item, page):
+    """Let the zero page take the place of a page of zeros; True when there is no more to do (R-B-ZERO-1)."""
+    if not m.sc[KSM_USE_ZERO_PAGES] or m.item.oldchecksum[item] != calc_checksum(0):
+        return False
+    vma = _vma_of(m, item)
+    if vma == NONE or not m.vma.vm_flags[vma] & VM_MERGEABLE:
+        return True
+    if not page_anon(m, page) or not trylock_page(m, page):
+        return False
+    p = _write_protect_page(m, vma, page)
+    if p == NONE or compare(m, m.frame.content[page], ZERO_PAGE) != 0:
+        return False
+    install_pte(m, p, ZERO_PAGE, 0)
+    ksm_map_zero_page(m, p)
+    m.mm.rss[m.vma.mm[vma]] -= 1
+    _put_replaced_page(m, page)
+    return True
+
+
+@jit
 def _try_to_merge_with_ksm_page(m, item, page, kpage):
     vma = _vma_of(m, item)
     merged = vma != NONE and _try_to_merge_one_page(m, vma, page, kpage)
@@ -312,6 +383,7 @@ def _try_to_merge_with_ksm_page(m, item, page, kpage):
 @jit
 def _copy_to_ksm_page(m, item, page):
     """(a new KSM page that replaces `page` at the item, with a reference for the caller, or NONE; did it?)."""
+    m.sc[ALLOC_NODE] = page_to_nid(m, page)
     kpage = alloc_page(m)
     if kpage == NONE:
         return NONE, False
@@ -391,9 +463,10 @@ def _checksum_changed(m, item, page):
 def _unstable_tree_search_insert(m, item, page):
     """The item of an equal page in the unstable tree; else NONE, with `item` inserted or not (R-UNST-1, R-UNST-2)."""
     content = m.frame.content[page]
+    tree = tree_of(m, page)
     parent = NONE
     left = False
-    t = m.sc[ROOT_UNSTABLE]
+    t = m.sc[ROOT_UNSTABLE + tree]
     while t != NONE:
         prefetch(m.item.mm, m.item.rb_left[t])  # whichever it will be, it is on its way
         prefetch(m.item.mm, m.item.rb_right[t])
@@ -402,13 +475,16 @@ def _unstable_tree_search_insert(m, item, page):
             return NONE
         order = compare(m, content, tree_page)
         if order == 0:
+            if m.sc[KSM_ONE_TREE_PER_NODE] and tree_of(m, tree_page) != tree:
+                return NONE  # the page at that address is on another node by now
             return t
         parent = t
         left = order < 0
         t = m.item.rb_left[t] if left else m.item.rb_right[t]
     m.item.state[item] = ITEM_UNSTABLE
     m.item.seqnr[item] = m.sc[SCAN_SEQNR] & 0xFF
-    rb_link(m.item, m.sc, ROOT_UNSTABLE, item, parent, left)
+    m.item.nid[item] = tree
+    rb_link(m.item, m.sc, ROOT_UNSTABLE + tree, item, parent, left)
     m.sc[KSM_PAGES_UNSHARED] += 1
     return NONE
 
@@ -508,7 +584,7 @@ def _found_node(m, page):
     if node != NONE:
         m.sc[KSM_FORKED] += 1
         return node
-    return stable_tree_search(m, m.frame.content[page])
+    return stable_tree_search(m, m.frame.content[page], tree_of(m, page))
 
 
 @jit
@@ -545,18 +621,26 @@ def _merge_pair(m, item, page, tree_item):
 
 @jit
 def cmp_and_merge_page(m, page, item):
-    """What ksmd does with one page: R-CMP steps 1 to 6."""
-    remove_rmap_item_from_tree(m, item)
+    """What ksmd does with one page: R-CMP steps 1 to 6.
+
+    Kernels with max_page_sharing that search before the checksum leave the tree behind the search: the item itself then
+    makes its node one that can be joined.
+    """
     early = m.sc[SW_CHECKSUM_BEFORE_STABLE] and page_stable_node(m, page) == NONE
-    if early and _checksum_changed(m, item, page):
+    leave_late = m.sc[KSM_MAX_PAGE_SHARING] and not m.sc[SW_CHECKSUM_BEFORE_STABLE]
+    if not leave_late:
+        remove_rmap_item_from_tree(m, item)
+    if early and (_checksum_changed(m, item, page) or _try_to_merge_with_zero_page(m, item, page)):
         return
     node = _found_node(m, page)
+    if leave_late:
+        remove_rmap_item_from_tree(m, item)
     if node != NONE:
         _join_stable(m, item, page, node)
         return
     if m.sc[SW_BREAK_ORPHAN] and page_ksm(m, page):
         break_cow(m, item)
-    if not early and _checksum_changed(m, item, page):
+    if not early and (_checksum_changed(m, item, page) or _try_to_merge_with_zero_page(m, item, page)):
         return
     tree_item = _unstable_tree_search_insert(m, item, page)
     if tree_item != NONE:
@@ -640,10 +724,20 @@ SCAN_NO_ITEM = 3  # no rmap_item could be had: the batch ends
 
 
 @jit
+def empty_unstable_trees(m):
+    """What every pass begins with (R-SCAN-3, R-B-SCAN-1)."""
+    if m.sc[SW_DRAIN_AT_PASS]:
+        lru_add_drain(m)
+    for tree in range(m.sc[NR_NODES]):
+        m.sc[ROOT_UNSTABLE + tree] = NONE
+
+
+@jit
 def begin_pass(m):
     """Between passes: empty the unstable tree and go to the first process (R-SCAN-3)."""
     if m.sc[SCAN_SLOT] == MM_HEAD:
-        m.sc[ROOT_UNSTABLE] = NONE
+        advisor_start_scan(m)
+        empty_unstable_trees(m)
         _begin_mm(m, m.mm.slot_next[MM_HEAD])
 
 
@@ -667,6 +761,8 @@ def scan_next_page(m):
                         return SCAN_NO_ITEM
                     m.sc[SCAN_PREV] = item
                     m.sc[SCAN_ADDRESS] += 1
+                    if should_skip_rmap_item(m, m.pte_target[p], item):
+                        continue
                     _scan_page(m, m.pte_target[p], item)
                     return SCAN_PAGE
             vma = m.vma.vm_next[vma]
@@ -674,6 +770,7 @@ def scan_next_page(m):
         mm = m.sc[SCAN_SLOT]
         if mm != MM_HEAD:
             _begin_mm(m, mm)
+    advisor_stop_scan(m)
     m.sc[SCAN_SEQNR] += 1
     return SCAN_PASS_END
 
@@ -701,12 +798,12 @@ def scannable(m, p):
 
 
 @jit
-def scan_pte(m, p):
-    """Look at one pte out of turn; False when there is nothing to look at or no item to be had."""
+def scan_pte(m, p, may_skip):
+    """Look at one pte out of turn; False when there is nothing to look at, no item to be had, or it is skipped."""
     if not scannable(m, p):
         return False
     item = item_of_pte(m, p)
-    if item == NONE:
+    if item == NONE or (may_skip and should_skip_rmap_item(m, m.pte_target[p], item)):
         return False
     _scan_page(m, m.pte_target[p], item)
     return True
@@ -715,7 +812,8 @@ def scan_pte(m, p):
 @jit
 def begin_ordered_pass(m):
     """A pass whose order a policy gives: the unstable tree starts empty (R-SCAN-3)."""
-    m.sc[ROOT_UNSTABLE] = NONE
+    advisor_start_scan(m)
+    empty_unstable_trees(m)
 
 
 @jit
@@ -762,4 +860,5 @@ def end_ordered_pass(m):
             if not _has_mergeable_vma(m, mm):
                 free_slot(m, mm)
         mm = after
+    advisor_stop_scan(m)
     m.sc[SCAN_SEQNR] += 1

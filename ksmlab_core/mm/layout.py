@@ -34,7 +34,7 @@ COLUMNS: dict[str, Any] = {
 # The first part of a record holds what is not named here.
 _FURTHER_PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "frame": (("lru_next", "lru_prev"), ("inserted",)),
-    "item": (("rmap_next", "oldchecksum", "last_look"), ("anon_vma",)),
+    "item": (("rmap_next", "oldchecksum", "last_look"), ("anon_vma",), ("age", "remaining_skips", "nid")),
     "node": (("content",),),
 }
 
@@ -49,6 +49,8 @@ def _part(records: np.dtype[Any], names: tuple[str, ...]) -> np.dtype[Any]:
         if offset not in places:
             places[offset] = size
             size += kind.itemsize
+    widest = min(4, max(fields[name][0].itemsize for name in names))
+    size += -size % widest
     return np.dtype(
         {
             "names": list(names),

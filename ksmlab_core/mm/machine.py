@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ksmlab_core.mm import doors
+from ksmlab_core.mm import doors, prctl, sysfs
 from ksmlab_core.mm import ksm as ksm_room
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.address_space import AddressSpaces
@@ -39,8 +39,30 @@ _SWITCH_SCALARS = {
     "alloc_on_first_merge": t.SW_ALLOC_ON_FIRST_MERGE,
     "rmap_mode": t.SW_RMAP_ANON_VMA,
     "stale_node": t.SW_STALE_NODE_RESTARTS,
+    "stable_insert_equal": t.SW_CHAIN_EQUAL,
+    "fork_best_effort": t.SW_FORK_BEST_EFFORT,
+    "run_2_lasts": t.SW_RUN_2_LASTS,
+    "copy_test": t.SW_COPY_TEST_ROOT,
+    "swapin_exclusive": t.SW_SWAPIN_EXCLUSIVE,
+    "reclaim_ref_policy": t.SW_SECOND_CHANCE,
+    "new_pages": t.SW_NEW_INACTIVE,
+    "swapoff_walk": t.SW_SWAPOFF_BY_MM,
+    "mlock_by_mapping": t.SW_MLOCK_BY_MAPPING,
+    "mark_zero_pages": t.SW_MARK_ZERO_PAGES,
+    "unshare": t.SW_UNSHARE,
+    "free_swap_on_merge": t.SW_FREE_SWAP_ON_MERGE,
+    "check_readonly": t.SW_CHECK_READONLY,
+    "drain_at_pass": t.SW_DRAIN_AT_PASS,
 }
-_SWITCHED_ON = {"rmap_mode": "anon_vma", "stale_node": "restart"}
+_SWITCHED_ON = {
+    "rmap_mode": "anon_vma",
+    "stale_node": "restart",
+    "stable_insert_equal": "chain",
+    "copy_test": "root+index",
+    "reclaim_ref_policy": "second-chance",
+    "new_pages": "inactive",
+    "swapoff_walk": "processes",
+}
 
 FAILURES = {
     "alloc_page": t.FAIL_ALLOC_PAGE,
@@ -52,6 +74,8 @@ FAILURES = {
     "swap_read": t.FAIL_SWAP_READ,
 }
 
+PAGE_SIZE = 4096  # bytes
+SIZEOF_RMAP_ITEM = 64  # bytes, in a kernel of 64 bits
 MAX_RESERVE = 32  # frames that one fault can need: a readahead window, its copy, the batches in between
 
 
@@ -67,6 +91,11 @@ class BusError(Exception):
     """A page could not be read back from swap (R-SWAPIN-8)."""
 
 
+def profit(pages: Any, items: Any) -> Any:
+    """Bytes that merging saves: the pages, less what the items for them take (R-B-CTR-2)."""
+    return pages * PAGE_SIZE - items * SIZEOF_RMAP_ITEM
+
+
 class Machine(AddressSpaces):
     """One machine with its processes.
 
@@ -78,6 +107,7 @@ class Machine(AddressSpaces):
         swap_start: slot at which allocation begins, as on a machine that has swapped before.
         drained: drain the page batches before each pass and each reclaim step; otherwise they stay as the kernel
             leaves them.
+        nodes: NUMA nodes, among which the frames are shared out evenly.
 
     Attributes:
         unmerged_at: how often run=2 has succeeded, and PGFAULT and the pages scanned when it last did.
@@ -92,11 +122,13 @@ class Machine(AddressSpaces):
         costs: str | dict[str, int] = "default",
         swap_start: int = 1,
         drained: bool = True,
+        nodes: int = 1,
     ) -> None:
-        super().__init__(State(frames, slots))
+        super().__init__(State(frames, slots, nodes))
         self.kernel = kernel or profile("seed")
         self.drained = drained
-        self.knobs = {name: knob.default or 0 for name, knob in self.kernel.knobs.items()}
+        self.knobs: dict[str, int] = {}
+        sysfs.set_defaults(self)
         self.pins: dict[int, int] = {}
         self.unmerged_at = (0, -1, -1)
         self.room_maker: Callable[[int], None] = self.kernel_reclaim
@@ -231,12 +263,20 @@ class Machine(AddressSpaces):
         return int(doors.reclaim(*self.state.doors, doors.SHRINK_INACTIVE, FOREVER))
 
     def reclaim_all(self, pages: int | None = None) -> int:
-        """Rounds of deactivate and shrink until nothing moves any more, or `pages` were freed; pages freed."""
+        """Rounds of deactivate and shrink until nothing moves any more, or `pages` were freed; pages freed.
+
+        Where pages get a second chance a round visits the inactive list twice, and one round in which nothing moves is
+        the end, as it was when 6.18 was measured: KSM pages that several ptes have used are then active and stay.
+        """
+        second_chance = bool(self.sc[t.SW_SECOND_CHANCE])
+        patience = 1 if second_chance and pages is None else 3
         freed, idle = 0, 0
-        while idle < 3 and (pages is None or freed < pages):
+        while idle < patience and (pages is None or freed < pages):
             before = self._reclaim_state()
             self.deactivate()
             freed += self.shrink()
+            if second_chance:
+                freed += self.shrink()
             idle = idle + 1 if self._reclaim_state() == before else 0
         return freed
 
@@ -263,10 +303,11 @@ class Machine(AddressSpaces):
         """Let ksmd look at up to `budget` pages; (looked at, entries of `order` used, reason)."""
         mergeable = min(budget, self.nr_ptes)
         self.state.reserve_items(mergeable + 1)
-        self.state.reserve_nodes(mergeable // 2 + 1)
+        self.state.reserve_nodes(mergeable + 1 if self.sc[t.SW_CHAIN_EQUAL] else mergeable // 2 + 1)
         self._reserve_anon_vmas()
         ptes = order if order is not None else np.empty(0, np.int32)
         result = doors.ksmd(*self.state.doors, budget, ptes, order is not None, stop_when_low)
+        sysfs.show_advised(self)
         return int(result[0]), int(result[1]), int(result[2])
 
     def scan_pages(self, pages: int) -> int:
@@ -313,25 +354,23 @@ class Machine(AddressSpaces):
     def end_ordered_pass(self) -> None:
         """End such a pass: stale items go, full_scans rises."""
         self._call(doors.END_PASS)
+        sysfs.show_advised(self)
 
-    def set_knob(self, name: str, value: int) -> int:
-        """Write a sysfs knob; 0, EINVAL, or ENOMEM when run=2 cannot unmerge (R-KNOB-1 to R-KNOB-3)."""
+    def set_knob(self, name: str, value: int | str) -> int:
+        """Write a sysfs knob; 0, EINVAL, EBUSY, or ENOMEM when run=2 cannot unmerge (R-KNOB-1 to R-KNOB-3)."""
         knob = self.kernel.knobs.get(name)
-        if knob is None or not knob.low <= value <= knob.high:
-            return EINVAL
-        if name == "run":
-            return self._set_run(value)
-        self.knobs[name] = value
-        if name == "max_kernel_pages":
-            self.sc[t.KSM_MAX_KERNEL_PAGES] = value
-        return OK
+        number = None if knob is None else knob.number(value)
+        return EINVAL if number is None else sysfs.store(self, name, number)
 
-    def _set_run(self, value: int) -> int:
+    def set_run(self, value: int) -> int:
+        """Write ``run``; 0, or ENOMEM and ksmd is stopped (R-KNOB-3)."""
         if value == self.knobs["run"]:
             return OK
         self.knobs["run"] = value
+        self.sc[t.KSM_RUN] = value
         if value == 2 and self._unmerge_and_remove_all_rmap_items() != OK:
             self.knobs["run"] = 0
+            self.sc[t.KSM_RUN] = 0
             return ENOMEM
         return OK
 
@@ -351,10 +390,16 @@ class Machine(AddressSpaces):
             if not self.alive(mm):
                 self._call(doors.FREE_SLOT, mm)
             mm = after
+        if self.sc[t.SW_RUN_2_LASTS]:
+            self.remove_all_stable_nodes()
         self.sc[t.SCAN_SEQNR] = 0
-        self.sc[t.ROOT_UNSTABLE] = t.NONE
+        self.sc[t.ROOT_UNSTABLE : t.ROOT_UNSTABLE + t.MAX_NUMNODES] = t.NONE
         self.unmerged_at = (self.unmerged_at[0] + 1, int(self.sc[t.PGFAULT]), int(self.sc[t.KSM_PAGES_SCANNED]))
         return OK
+
+    def remove_all_stable_nodes(self) -> int:
+        """Forget the nodes whose pages nobody maps; how many are left (R-B-UNM-2)."""
+        return self._call(doors.REMOVE_NODES, len(self.state.m.node.kpage))
 
     def _abandon_pass(self) -> None:
         """Put the cursor on the head in mid-pass: the next pass has the same number, and an empty unstable tree.
@@ -363,9 +408,18 @@ class Machine(AddressSpaces):
         they count as the last pass's, which are in no tree (R-REM-2).
         """
         sc, item = self.sc, self.state.m.item
-        sc[t.SCAN_SLOT], sc[t.ROOT_UNSTABLE] = t.MM_HEAD, t.NONE
+        sc[t.SCAN_SLOT] = t.MM_HEAD
+        sc[t.ROOT_UNSTABLE : t.ROOT_UNSTABLE + t.MAX_NUMNODES] = t.NONE
         unstable = (item.mm != t.NONE) & (item.state == t.ITEM_UNSTABLE)
         item.seqnr[unstable] = (int(sc[t.SCAN_SEQNR]) - 1) & 0xFF
+
+    # -- processes --------------------------------------------------------------------------------------------
+
+    def prctl_memory_merge(self, mm: int, merge: bool) -> int:
+        """``prctl(PR_SET_MEMORY_MERGE)``; 0, ENOMEM, or EINVAL where the kernel has no such thing (R-B-PRCTL-1)."""
+        if not self.kernel.switches["merge_any"]:
+            return EINVAL
+        return prctl.set_memory_merge(self, mm, merge)
 
     # -- swap -------------------------------------------------------------------------------------------------
 
@@ -432,18 +486,44 @@ class Machine(AddressSpaces):
     # -- readings ---------------------------------------------------------------------------------------------
 
     def ksm_counters(self) -> Mapping[str, int]:
-        """The sysfs counters, as they lag behind reality (R-CTR-1 to R-CTR-4, R-CTR-8)."""
+        """The sysfs counters of the profile's kernel, as they lag behind reality (R-CTR-1 to R-CTR-4, R-CTR-8)."""
         sc = self.sc
         shared, sharing, unshared = (
             int(sc[i]) for i in (t.KSM_PAGES_SHARED, t.KSM_PAGES_SHARING, t.KSM_PAGES_UNSHARED)
         )
-        return {
+        items, zero_pages = int(sc[t.KSM_RMAP_ITEMS]), int(sc[t.KSM_ZERO_PAGES])
+        every = {
             "pages_shared": shared,
             "pages_sharing": sharing,
             "pages_unshared": unshared,
-            "pages_volatile": max(0, int(sc[t.KSM_RMAP_ITEMS]) - shared - sharing - unshared),
+            "pages_volatile": max(0, items - shared - sharing - unshared),
             "full_scans": int(sc[t.SCAN_SEQNR]),
+            "stable_node_chains": int(sc[t.KSM_STABLE_NODE_CHAINS]),
+            "stable_node_dups": int(sc[t.KSM_STABLE_NODE_DUPS]),
+            "pages_scanned": int(sc[t.KSM_PAGES_SCANNED]),
+            "pages_skipped": int(sc[t.KSM_PAGES_SKIPPED]),
+            "ksm_zero_pages": zero_pages,
+            "general_profit": profit(sharing + zero_pages, items),
         }
+        return {name: every[name] for name in self.kernel.ksm_counters}
+
+    def process_counters(self) -> Mapping[str, Int64]:
+        """What ``/proc/PID`` shows of each process, by its number, as far as the profile's kernel does (R-B-CTR-3)."""
+        if not self.kernel.process_counters:
+            return {}
+        m = self.state.m
+        used = m.item.mm != t.NONE
+        owners, stable = m.item.mm[used], m.item.state[used] == t.ITEM_STABLE
+        items = np.bincount(owners, minlength=self.nr_mms)
+        merging = np.bincount(owners[stable], minlength=self.nr_mms)
+        zero_pages = m.mm.ksm_zero_pages[: self.nr_mms].astype(np.int64)
+        every = {
+            "ksm_rmap_items": items,
+            "ksm_merging_pages": merging,
+            "ksm_zero_pages": zero_pages,
+            "ksm_process_profit": profit(merging + zero_pages, items),
+        }
+        return {name: every[name] for name in self.kernel.process_counters}
 
 
 def precompile() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ksmlab_core.mm._jit import jit
-from ksmlab_core.mm.lru import add_page_to_unevictable_list, lru_cache_add_lru, page_evictable_in
-from ksmlab_core.mm.mlock import clear_page_mlock
+from ksmlab_core.mm.lru import add_page_to_unevictable_list, lru_add_drain, lru_cache_add_lru, page_evictable_in
+from ksmlab_core.mm.mlock import clear_page_mlock, munlock_vma_page
 from ksmlab_core.mm.mm_types import (
     COST_COPY,
     COST_FAULT,
@@ -15,21 +15,31 @@ from ksmlab_core.mm.mm_types import (
     ITEM_STABLE,
     KSM_QUEUE,
     KSM_QUEUE_HEAD,
+    KSM_RUN,
     LRU_ACTIVE_ANON,
     NONE,
+    NR_NODES,
+    PG_ANON_EXCLUSIVE,
     PG_DIRTY,
+    PG_LRU,
     PG_MLOCKED,
     PG_SWAPBACKED,
+    PG_SWAPCACHE,
     PG_UPTODATE,
     PGFAULT,
     PGMAJFAULT,
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SWAP,
+    PTE_SWP_EXCLUSIVE,
     PTE_WRITE,
     PTE_YOUNG,
     QUEUE_SIZE,
     SW_BORN_YOUNG,
+    SW_COPY_TEST_ROOT,
+    SW_MLOCK_BY_MAPPING,
+    SW_NEW_INACTIVE,
+    SW_SWAPIN_EXCLUSIVE,
     SWAPIN_COPIES,
     SWAPIN_DEFERRED,
     SWAPIN_REMERGES,
@@ -40,6 +50,7 @@ from ksmlab_core.mm.mm_types import (
     VM_WRITE,
     ZERO_PAGE,
 )
+from ksmlab_core.mm.numa import allocate_for, tree_of
 from ksmlab_core.mm.page_alloc import (
     alloc_page,
     alloc_zeroed_page,
@@ -49,10 +60,12 @@ from ksmlab_core.mm.page_alloc import (
     page_ksm,
     page_stable_node,
     put_page,
+    trylock_page,
 )
 from ksmlab_core.mm.rmap import (
     anon_vma_prepare,
     linear_page_index,
+    mlock_vma_page,
     page_add_anon_rmap,
     page_add_new_anon_rmap,
     page_remove_rmap,
@@ -72,6 +85,7 @@ from ksmlab_core.mm.swap import (
     try_to_free_swap,
     vm_swap_full,
 )
+from ksmlab_core.mm.zero_page import ksm_might_unmap_zero_page
 
 VM_FAULT_MAJOR = 1
 VM_FAULT_WRITE = 2  # the write has been taken care of by a copy or a reuse
@@ -125,7 +139,7 @@ def do_wp_page(m, p):
     """A write to a read-only pte: reuse the page if nobody else needs it, else copy (R-COW-1 to R-COW-3)."""
     old = m.pte_target[p]
     vma = m.pte.vma[p]
-    if page_anon(m, old) and not page_ksm(m, old) and reuse_swap_page(m, old):
+    if page_anon(m, old) and not page_ksm(m, old) and _may_reuse(m, old):
         m.pte_flags[p] |= PTE_YOUNG | PTE_DIRTY | _mkwrite(m, p)
         return VM_FAULT_WRITE
     anon_vma_prepare(m, vma)
@@ -136,6 +150,7 @@ def do_wp_page(m, p):
     if new == NONE:
         return VM_FAULT_OOM
     if old == ZERO_PAGE:
+        ksm_might_unmap_zero_page(m, p)
         m.mm.rss[m.vma.mm[vma]] += 1
     else:
         m.frame.content[new] = m.frame.content[old]
@@ -143,15 +158,51 @@ def do_wp_page(m, p):
         m.sc[COW_COPIES] += 1
         if page_ksm(m, old):
             m.sc[COW_KSM] += 1
-        if m.vma.vm_flags[vma] & VM_LOCKED:
+        if m.vma.vm_flags[vma] & VM_LOCKED and not m.sc[SW_MLOCK_BY_MAPPING]:
             clear_page_mlock(m, old)
     m.frame.pg[new] |= PG_UPTODATE
     page_add_new_anon_rmap(m, new, p)
     install_pte(m, p, new, PTE_DIRTY | _mkwrite(m, p))
     if old != ZERO_PAGE:
         page_remove_rmap(m, old)
+        if m.vma.vm_flags[vma] & VM_LOCKED and m.sc[SW_MLOCK_BY_MAPPING]:
+            munlock_vma_page(m, old)
         put_page(m, old)
     return VM_FAULT_WRITE
+
+
+@jit
+def _may_reuse(m, page):
+    """May the writer have this ordinary page to itself (R-REUSE-1, R-B-COW-1)?"""
+    if not m.sc[SW_SWAPIN_EXCLUSIVE]:
+        return reuse_swap_page(m, page)
+    if m.frame.pg[page] & PG_ANON_EXCLUSIVE:
+        return True
+    if m.frame.refcount[page] > 3:
+        return False
+    if not m.frame.pg[page] & PG_LRU:
+        lru_add_drain(m)
+    cached = 1 if m.frame.pg[page] & PG_SWAPCACHE else 0
+    if m.frame.refcount[page] > 1 + cached or not trylock_page(m, page):
+        return False
+    try_to_free_swap(m, page)
+    if m.frame.refcount[page] != 1:
+        return False
+    m.frame.pg[page] |= PG_ANON_EXCLUSIVE
+    return True
+
+
+@jit
+def unshare_page(m, p):
+    """Give a pte that maps a KSM page, or a zero page of ksmd's, a page of its own, without a write (R-B-UNM-1)."""
+    m.sc[PGFAULT] += 1
+    m.sc[TICK] += m.sc[COST_FAULT]
+    if m.sc[NR_NODES] > 1:
+        allocate_for(m, m.pte.vma[p])
+    result = do_wp_page(m, p)
+    if result & VM_FAULT_WRITE:
+        m.pte_flags[p] &= 0xFF ^ (PTE_DIRTY | PTE_WRITE)
+    return result
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -160,7 +211,16 @@ def do_wp_page(m, p):
 
 @jit
 def swapin_needs_copy(m, page, p):
-    """The seed's copy test, exact: another anon_vma or another place in it (R-SWAPIN-3)."""
+    """The copy test, exact: another anon_vma or another place in it (R-SWAPIN-3).
+
+    Today's also copies a KSM page that has no node, or any while run is 2, and leaves to the fault a page that could
+    not be read (R-B-SWAPIN-1). The root of an anon_vma is here the anon_vma itself, which forks share.
+    """
+    if m.sc[SW_COPY_TEST_ROOT]:
+        if page_ksm(m, page):
+            return page_stable_node(m, page) == NONE or m.sc[KSM_RUN] == 2
+        if not m.frame.pg[page] & PG_UPTODATE:
+            return False
     av = page_anon_vma(m, page)
     if av == NONE:
         return False
@@ -168,7 +228,7 @@ def swapin_needs_copy(m, page, p):
 
 
 @jit
-def _ksm_does_need_to_copy(m, page, p):
+def copy_swapped_in(m, page, p):
     """A private copy of a swap-cache page, off the swap cache; the lookup's reference goes (R-SWAPIN-5)."""
     new = alloc_page(m)
     if new != NONE:
@@ -177,7 +237,7 @@ def _ksm_does_need_to_copy(m, page, p):
         m.sc[SWAPIN_COPIES] += 1
         m.frame.pg[new] |= PG_DIRTY | PG_UPTODATE | PG_SWAPBACKED
         if page_evictable_in(m, new, m.pte.vma[p]):
-            lru_cache_add_lru(m, new, LRU_ACTIVE_ANON)
+            lru_cache_add_lru(m, new, LRU_ACTIVE_ANON - m.sc[SW_NEW_INACTIVE])
         else:
             add_page_to_unevictable_list(m, new)
     put_page(m, page)
@@ -256,15 +316,15 @@ def _do_swap_page(m, p, write):
         result = VM_FAULT_MAJOR
         m.sc[PGMAJFAULT] += 1
     if decision == SWAPIN_REMERGE and m.frame.pg[page] & PG_UPTODATE:
-        node = stable_tree_twin(m, m.frame.content[page])
+        node = stable_tree_twin(m, m.frame.content[page], tree_of(m, page))
         if node != NONE:
             _do_remerge(m, p, page, node)
             return (result | do_wp_page(m, p)) if write else result
     if decision == SWAPIN_SHARE and may_share(m, page, p):
         _share(m, p, page)
-    copy = decision == SWAPIN_COPY or decision == SWAPIN_DEFER
-    if copy or swapin_needs_copy(m, page, p):
-        page = _ksm_does_need_to_copy(m, page, p)
+    copy = decision == SWAPIN_COPY or decision == SWAPIN_DEFER or swapin_needs_copy(m, page, p)
+    if copy:
+        page = copy_swapped_in(m, page, p)
         if page == NONE:
             return VM_FAULT_OOM
         if decision == SWAPIN_DEFER and m.sc[KSM_QUEUE] < m.sc[QUEUE_SIZE]:
@@ -274,6 +334,8 @@ def _do_swap_page(m, p, write):
     if not m.frame.pg[page] & PG_UPTODATE:
         put_page(m, page)
         return VM_FAULT_SIGBUS
+    if m.sc[SW_SWAPIN_EXCLUSIVE]:
+        return _map_swapped_in(m, p, e, page, copy, write, result)
     m.mm.rss[m.vma.mm[vma]] += 1
     flags = 0
     if write and reuse_swap_page(m, page):
@@ -293,10 +355,55 @@ def _do_swap_page(m, p, write):
 
 
 @jit
+def _should_try_to_free_swap(m, page, vma, write):
+    """Is the slot of no more use? Not to a writer who is the page's only user (R-B-SWAPIN-2)."""
+    if not m.frame.pg[page] & PG_SWAPCACHE:
+        return False
+    if vm_swap_full(m) or m.vma.vm_flags[vma] & VM_LOCKED or m.frame.pg[page] & PG_MLOCKED:
+        return True
+    return write and not page_ksm(m, page) and m.frame.refcount[page] == 2
+
+
+@jit
+def _map_swapped_in(m, p, e, page, copied, write, result):
+    """Map a page that came from swap, in today's order: the slot first, and writable if it is one's own (R-B-SWAPIN-2).
+
+    Its own are a copy, the page of a swap pte that was marked so, and one that nobody else refers to.
+    """
+    vma = m.pte.vma[p]
+    exclusive = copied or (m.pte_flags[p] & PTE_SWP_EXCLUSIVE) != 0
+    if write and not copied and not page_ksm(m, page) and not m.frame.pg[page] & PG_LRU:
+        lru_add_drain(m)
+    swap_free(m, e)
+    if _should_try_to_free_swap(m, page, vma, write):
+        try_to_free_swap(m, page)
+    m.mm.rss[m.vma.mm[vma]] += 1
+    flags = 0
+    if not page_ksm(m, page) and (exclusive or m.frame.refcount[page] == 1):
+        m.frame.pg[page] |= PG_ANON_EXCLUSIVE
+        flags = _mkwrite(m, p)
+        if write:
+            flags |= PTE_DIRTY
+            write = False
+            result |= VM_FAULT_WRITE
+    install_pte(m, p, page, flags)
+    page_add_anon_rmap(m, page, p)
+    if m.vma.vm_flags[vma] & VM_LOCKED and m.sc[SW_MLOCK_BY_MAPPING]:
+        mlock_vma_page(m, page)
+    if write:
+        result |= do_wp_page(m, p)
+        if result & VM_FAULT_ERROR:
+            result &= VM_FAULT_ERROR
+    return result
+
+
+@jit
 def handle_mm_fault(m, p, write):
     """Resolve a fault at a pte; VM_FAULT_* bits."""
     m.sc[PGFAULT] += 1
     m.sc[TICK] += m.sc[COST_FAULT]
+    if m.sc[NR_NODES] > 1:
+        allocate_for(m, m.pte.vma[p])
     flags = m.pte_flags[p]
     if flags & PTE_SWAP:
         return _do_swap_page(m, p, write)

@@ -25,6 +25,7 @@ PTE_YOUNG = 2  # the accessed bit
 PTE_DIRTY = 4
 PTE_WRITE = 8  # writable
 PTE_SWAP = 16  # pte_target is a swap slot
+PTE_SWP_EXCLUSIVE = 32  # ... whose page was this pte's alone when it was unmapped (5.19)
 
 PTE = np.dtype(
     [
@@ -48,6 +49,7 @@ PG_SWAPBACKED = 1 << 8
 PG_SWAPCACHE = 1 << 9
 PG_WRITEBACK = 1 << 10
 PG_RECLAIM = 1 << 11
+PG_ANON_EXCLUSIVE = 1 << 12  # mapped by one pte that may write it without a copy (5.19)
 PAGE_MAPPING_ANON = 1 << 16  # mapping is an anon_vma ...
 PAGE_MAPPING_KSM = 1 << 17  # ... or, with both bits, a stable node (NONE: orphan KSM page)
 PAGE_MAPPING_FLAGS = PAGE_MAPPING_ANON | PAGE_MAPPING_KSM
@@ -94,15 +96,23 @@ _ITEM_FIELDS: list[tuple[str, Any, int]] = [
     ("rb_color", np.uint8, 34),
     ("changes", np.uint8, 35),  # looks at which the checksum had changed, saturating at 255
     ("anon_vma", np.int32, 36),  # STABLE: the anon_vma of its area when it was merged, by which its ptes are found
+    ("age", np.uint8, 40),  # encounters while smart_scan was on, saturating at 255
+    ("remaining_skips", np.uint8, 41),
+    ("nid", np.uint8, 42),  # UNSTABLE: NUMA node whose tree it is in
 ]
 ITEM = np.dtype(
     {
         "names": [name for name, _, _ in _ITEM_FIELDS],
         "formats": [kind for _, kind, _ in _ITEM_FIELDS],
         "offsets": [offset for _, _, offset in _ITEM_FIELDS],
-        "itemsize": 40,
+        "itemsize": 43,
     }
 )
+
+# stable nodes: one of its own in the tree, one of several of equal content, or what stands for these in the tree
+NODE_PLAIN = 0
+NODE_DUP = 1
+NODE_CHAIN = 2
 
 NODE = np.dtype(
     [
@@ -113,6 +123,8 @@ NODE = np.dtype(
         ("rb_left", np.int32),
         ("rb_right", np.int32),
         ("rb_color", np.uint8),
+        ("kind", np.uint8),  # NODE_*
+        ("nid", np.uint8),  # NUMA node whose tree it is in; 0 while there is one tree for all
         ("content", np.int64),  # content number of its page, which outlives the page; no kernel has this
     ],
     align=True,
@@ -133,6 +145,7 @@ SLOT = np.dtype(
 
 # --------------------------------------------------------------------------------------------------------------
 MMF_VM_MERGEABLE = 1  # mm.mm_flags: registered with ksmd
+MMF_VM_MERGE_ANY = 4  # has asked for all its areas to be merged (prctl)
 MMF_IN_MEMCG = 2  # belongs to the memory cgroup that is being reclaimed (R-REF-3)
 
 MM_HEAD = 0  # row 0 of the processes is the sentinel: ksm_mm_head and init_mm
@@ -147,6 +160,7 @@ MM = np.dtype(
         ("slot_prev", np.int32),
         ("list_next", np.int32),  # mmlist, the ring that swapoff walks; NONE = not on it
         ("list_prev", np.int32),
+        ("ksm_zero_pages", np.int32),  # its ptes that ksmd merged with the zero page
         ("mm_flags", np.uint8),
     ],
     align=True,
@@ -179,6 +193,7 @@ VMA = np.dtype(
         ("anon_vma", np.int32),  # NONE until the first anon fault
         ("pte_base", np.int32),  # pte of vm_start
         ("vm_next", np.int32),  # next vma of the process
+        ("node", np.int32),  # NUMA node that its pages are to come from, or NONE: the first
         ("anon_next", np.int32),  # next vma of the same anon_vma
         ("anon_prev", np.int32),
     ],
@@ -197,6 +212,7 @@ PAGEVEC_SIZE = 14
 PVEC_ROTATE = 2  # the batches: to the inactive list, to the active list, to be rotated to the inactive tail
 NR_PVEC = 3
 
+MAX_NUMNODES = 8
 SWAP_CLUSTER_MAX = 32
 SWAPFILE_CLUSTER = 256
 DEF_PRIORITY = 12
@@ -208,7 +224,11 @@ NOW = next(_scalar)  # ns of simulated time
 TICK = next(_scalar)  # ns charged by the operation under way, moved to an account by whoever called it
 NR_FRAMES = next(_scalar)  # page frames the workload may use (frame 0, the zero page, not counted)
 NR_FREE = next(_scalar)  # free frames
-FREE_FRAME = next(_scalar)  # head of the free list
+FREE_FRAME = next(_scalar)  # head of the free list, one per NUMA node
+for _ in range(MAX_NUMNODES - 1):
+    next(_scalar)
+NR_NODES = next(_scalar)  # NUMA nodes, each with an equal share of the frames
+ALLOC_NODE = next(_scalar)  # the node that the next allocation is to come from, if it has a frame
 NEXT_INSERTED = next(_scalar)  # least order of arrival of the next allocation
 LRU_HEAD = next(_scalar)
 for _ in range(NR_LRU - 1):
@@ -246,8 +266,12 @@ SWAP_CLUSTER_NR = next(_scalar)
 SWAP_INUSE = next(_scalar)  # slots in use
 PAGE_CLUSTER = next(_scalar)  # log2 of the readahead window in slots
 
-ROOT_STABLE = next(_scalar)  # roots of the two trees
+ROOT_STABLE = next(_scalar)  # roots of the two trees, one per NUMA node
+for _ in range(MAX_NUMNODES - 1):
+    next(_scalar)
 ROOT_UNSTABLE = next(_scalar)
+for _ in range(MAX_NUMNODES - 1):
+    next(_scalar)
 SCAN_SLOT = next(_scalar)  # the cursor: slot, address (vpn), item before the next one, number of the pass
 SCAN_ADDRESS = next(_scalar)
 SCAN_PREV = next(_scalar)
@@ -260,6 +284,26 @@ KSM_RUN = next(_scalar)
 KSM_MAX_KERNEL_PAGES = next(_scalar)
 KSM_QUEUE = next(_scalar)  # ptes waiting at the head of ksmd's queue (array queue, a ring)
 KSM_QUEUE_HEAD = next(_scalar)
+
+# Knobs of later kernels, as the machine's code reads them (sysfs.py). At 0 the mechanism is not there.
+KSM_SMART_SCAN = next(_scalar)
+KSM_USE_ZERO_PAGES = next(_scalar)
+KSM_MAX_PAGE_SHARING = next(_scalar)
+KSM_ONE_TREE_PER_NODE = next(_scalar)  # merge_across_nodes the other way round
+KSM_CHAINS_PRUNE_MILLISECS = next(_scalar)
+KSM_PAGES_TO_SCAN = next(_scalar)  # as the advisor sets it
+ADVISOR_MODE = next(_scalar)
+ADVISOR_MAX_CPU = next(_scalar)  # per cent
+ADVISOR_MAX_PAGES_TO_SCAN = next(_scalar)
+ADVISOR_TARGET_SCAN_TIME = next(_scalar)  # s
+ADVISOR_STARTED = next(_scalar)  # ns: when the pass began
+ADVISOR_SCAN_TIME = next(_scalar)  # s that the pass before took; 0: none was timed yet
+ADVISOR_CHANGE = next(_scalar)  # per cent, smoothed
+ADVISOR_CPU_TIME = next(_scalar)  # ns that ksmd had run when the pass before ended
+KSM_PAGES_SKIPPED = next(_scalar)
+KSM_ZERO_PAGES = next(_scalar)  # ptes that map the zero page because ksmd merged them with it
+KSM_STABLE_NODE_CHAINS = next(_scalar)
+KSM_STABLE_NODE_DUPS = next(_scalar)
 
 NR_ANON_PAGES = next(_scalar)
 NR_MLOCK = next(_scalar)
@@ -289,6 +333,20 @@ SW_STALE_NODE_RESTARTS = next(_scalar)
 SW_FREE_NODE_ON_LAST_ITEM = next(_scalar)
 SW_ALLOC_ON_FIRST_MERGE = next(_scalar)
 SW_RMAP_ANON_VMA = next(_scalar)
+SW_CHAIN_EQUAL = next(_scalar)
+SW_MARK_ZERO_PAGES = next(_scalar)
+SW_FORK_BEST_EFFORT = next(_scalar)
+SW_RUN_2_LASTS = next(_scalar)
+SW_COPY_TEST_ROOT = next(_scalar)
+SW_SWAPIN_EXCLUSIVE = next(_scalar)
+SW_SECOND_CHANCE = next(_scalar)
+SW_NEW_INACTIVE = next(_scalar)
+SW_SWAPOFF_BY_MM = next(_scalar)
+SW_MLOCK_BY_MAPPING = next(_scalar)
+SW_UNSHARE = next(_scalar)
+SW_FREE_SWAP_ON_MERGE = next(_scalar)
+SW_CHECK_READONLY = next(_scalar)
+SW_DRAIN_AT_PASS = next(_scalar)
 
 # Decisions that compiled code leaves to a policy (door.py).
 ASK_SWAPIN = next(_scalar)  # 1 = stop at swap-ins whose page may be needed in more than one place

@@ -18,6 +18,7 @@ from ksmlab_core.mm.mm_types import (
 )
 from ksmlab_core.mm.rmap import mlock_vma_page, page_remove_rmap
 from ksmlab_core.mm.swap import free_page_and_swap_cache, free_swap_and_cache
+from ksmlab_core.mm.zero_page import ksm_might_unmap_zero_page
 
 
 @jit
@@ -26,6 +27,7 @@ def zap_pte_range(m, mm, first, last):
     for p in range(first, last):
         flags = m.pte_flags[p]
         what = m.pte_target[p]
+        ksm_might_unmap_zero_page(m, p)
         m.pte_flags[p] = 0
         m.pte_target[p] = NONE
         if flags & PTE_SWAP:

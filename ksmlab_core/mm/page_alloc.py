@@ -15,6 +15,7 @@ from ksmlab_core.mm.mm_types import (
     NOW,
     NR_FREE,
     NR_MLOCK,
+    NR_NODES,
     PAGE_MAPPING_ANON,
     PAGE_MAPPING_FLAGS,
     PG_ACTIVE,
@@ -28,6 +29,7 @@ from ksmlab_core.mm.mm_types import (
     ZERO_FILLS,
     ZERO_PAGE,
 )
+from ksmlab_core.mm.numa import node_to_take_from, page_to_nid
 
 
 @jit
@@ -71,9 +73,10 @@ def alloc_page(m):
     """A frame with one reference, or NONE when none is free or a failure was asked for."""
     if fail_now(m, FAIL_ALLOC_PAGE) or m.sc[NR_FREE] == 0:
         return NONE
-    page = m.sc[FREE_FRAME]
+    head = FREE_FRAME + (node_to_take_from(m) if m.sc[NR_NODES] > 1 else 0)
+    page = m.sc[head]
     f = m.frame
-    m.sc[FREE_FRAME] = f.lru_next[page]
+    m.sc[head] = f.lru_next[page]
     m.sc[NR_FREE] -= 1
     m.sc[PGALLOC] += 1
     f.refcount[page] = 1
@@ -180,7 +183,8 @@ def put_page(m, page):
     f.pg[page] = 0
     f.mapping[page] = NONE
     f.private[page] = NONE
-    f.lru_next[page] = m.sc[FREE_FRAME]
-    m.sc[FREE_FRAME] = page
+    head = FREE_FRAME + (page_to_nid(m, page) if m.sc[NR_NODES] > 1 else 0)
+    f.lru_next[page] = m.sc[head]
+    m.sc[head] = page
     m.sc[NR_FREE] += 1
     m.sc[PGFREE] += 1

@@ -41,6 +41,19 @@ def _replace_child(t, sc, root, parent, old, new):
 
 
 @jit
+def rb_replace(t, sc, root, old, new):
+    """Put `new`, which is in no tree, in the place of `old`, whose content is the same."""
+    parent, left, right = t.rb_parent[old], t.rb_left[old], t.rb_right[old]
+    t.rb_parent[new], t.rb_left[new], t.rb_right[new] = parent, left, right
+    t.rb_color[new] = t.rb_color[old]
+    _replace_child(t, sc, root, parent, old, new)
+    if left != NONE:
+        t.rb_parent[left] = new
+    if right != NONE:
+        t.rb_parent[right] = new
+
+
+@jit
 def _rotate(t, sc, root, n, left):
     """Rotate `n` down to the left (or right); its other child takes its place."""
     parent = t.rb_parent[n]

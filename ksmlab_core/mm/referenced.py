@@ -116,11 +116,24 @@ def _page_referenced_anon(m, page):
 @jit
 def page_referenced(m, page, is_locked):
     """(how often the page was used since last asked, VM_LOCKED seen); clears what it counts (R-REF-1, R-REF-2)."""
+    used = test_and_clear_referenced(m, page)
+    young, locked = ptes_referenced(m, page, is_locked)
+    return used + young, locked
+
+
+@jit
+def test_and_clear_referenced(m, page):
+    """1 if PG_referenced was set."""
+    used = (m.frame.pg[page] & PG_REFERENCED) != 0
+    m.frame.pg[page] &= ~PG_REFERENCED
+    return 1 if used else 0
+
+
+@jit
+def ptes_referenced(m, page, is_locked):
+    """(young ptes of the page, VM_LOCKED seen); makes them old."""
     referenced = 0
     locked = False
-    if m.frame.pg[page] & PG_REFERENCED:
-        m.frame.pg[page] &= ~PG_REFERENCED
-        referenced = 1
     if m.frame.mapcount[page] == 0 or m.frame.mapping[page] == NONE:
         return referenced, locked
     if page_ksm(m, page):

@@ -24,6 +24,7 @@ from ksmlab_core.mm.mm_types import (
     NR_MLOCK,
     PAGE_MAPPING_ANON,
     PAGE_MAPPING_FLAGS,
+    PG_ANON_EXCLUSIVE,
     PG_DIRTY,
     PG_MLOCKED,
     PG_SWAPBACKED,
@@ -31,8 +32,11 @@ from ksmlab_core.mm.mm_types import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SWAP,
+    PTE_SWP_EXCLUSIVE,
     PTE_YOUNG,
+    SW_NEW_INACTIVE,
     SW_RMAP_ANON_VMA,
+    SW_SWAPIN_EXCLUSIVE,
     TICK,
     UNEVICTABLE_PGMLOCKED,
     VM_LOCKED,
@@ -219,12 +223,12 @@ def page_add_anon_rmap(m, page, p):
 @jit
 def page_add_new_anon_rmap(m, page, p):
     """The first mapping of a new page; queues it for the active list, or locks it if the vma is VM_LOCKED."""
-    m.frame.pg[page] |= PG_SWAPBACKED
+    m.frame.pg[page] |= PG_SWAPBACKED | (PG_ANON_EXCLUSIVE if m.sc[SW_SWAPIN_EXCLUSIVE] else 0)
     m.frame.mapcount[page] = 1
     m.sc[NR_ANON_PAGES] += 1
     _set_anon_rmap(m, page, p)
     if page_evictable_in(m, page, m.pte.vma[p]):
-        lru_cache_add_lru(m, page, LRU_ACTIVE_ANON)
+        lru_cache_add_lru(m, page, LRU_ACTIVE_ANON - m.sc[SW_NEW_INACTIVE])
     else:
         add_page_to_unevictable_list(m, page)
 
@@ -324,7 +328,9 @@ def _try_to_unmap_one(m, page, p, vm_flags, flags):
     mm = m.vma.mm[m.pte.vma[p]]
     join_mmlist(m, mm, MM_HEAD)
     m.mm.rss[mm] -= 1
-    m.pte_flags[p] = PTE_SWAP
+    alone = (m.frame.pg[page] & PG_ANON_EXCLUSIVE) != 0
+    m.frame.pg[page] &= ~PG_ANON_EXCLUSIVE
+    m.pte_flags[p] = PTE_SWAP | (PTE_SWP_EXCLUSIVE if alone else 0)
     m.pte_target[p] = e
     m.sc[TICK] += m.sc[COST_UNMAP]
     page_remove_rmap(m, page)

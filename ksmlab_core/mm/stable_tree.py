@@ -9,7 +9,6 @@ from ksmlab_core.mm.mm_types import (
     FAIL_RMAP_ITEM,
     FAIL_STABLE_NODE,
     FREE_ITEM,
-    FREE_NODE,
     ITEM_NONE,
     ITEM_STABLE,
     ITEM_UNSTABLE,
@@ -19,24 +18,42 @@ from ksmlab_core.mm.mm_types import (
     KSM_PAGES_SHARING,
     KSM_PAGES_UNSHARED,
     KSM_RMAP_ITEMS,
+    NODE_CHAIN,
+    NODE_PLAIN,
     NONE,
     NR_FREE_ITEMS,
     NR_FREE_NODES,
     PAGE_MAPPING_FLAGS,
+    PG_ANON_EXCLUSIVE,
     ROOT_STABLE,
     ROOT_UNSTABLE,
     SCAN_ADDRESS,
     SCAN_PREV,
     SCAN_SEQNR,
     SCAN_SLOT,
+    SW_CHAIN_EQUAL,
     SW_FREE_NODE_ON_LAST_ITEM,
     SW_NODE_HOLDS_REF,
     SW_STALE_NODE_RESTARTS,
     TICK,
 )
+from ksmlab_core.mm.numa import tree_of
 from ksmlab_core.mm.page_alloc import fail_now, get_page, page_stable_node, put_page
 from ksmlab_core.mm.rbtree import rb_erase, rb_link
 from ksmlab_core.mm.rmap import address_of, pte_at
+from ksmlab_core.mm.stable_chain import (
+    chain_add_dup,
+    collapse_chain,
+    free_chain,
+    give_node,
+    is_only_dup,
+    is_page_sharing_candidate,
+    is_time_to_prune,
+    make_chain,
+    move_to_front,
+    take_node,
+    unlink_node,
+)
 
 
 @jit
@@ -57,7 +74,7 @@ def compare(m, content, page):
 @jit
 def set_page_stable_node(m, page, node):
     """Make a page a KSM page; without a node it is an orphan (R-OBJ-9)."""
-    m.frame.pg[page] |= PAGE_MAPPING_FLAGS
+    m.frame.pg[page] = (m.frame.pg[page] & ~PG_ANON_EXCLUSIVE) | PAGE_MAPPING_FLAGS
     m.frame.mapping[page] = node
 
 
@@ -73,11 +90,8 @@ def is_stale(m, node):
 
 @jit
 def _free_stable_node(m, node):
-    rb_erase(m.node, m.sc, ROOT_STABLE, node)
-    m.node.kpage[node] = NONE
-    m.node.hlist[node] = m.sc[FREE_NODE]
-    m.sc[FREE_NODE] = node
-    m.sc[NR_FREE_NODES] += 1
+    unlink_node(m, node)
+    give_node(m, node)
 
 
 @jit
@@ -96,8 +110,65 @@ def remove_node_from_stable_tree(m, node):
 @jit
 def _prune(m, node):
     """Prune a stale node met on the way down; where to go on: at the root anew, or nowhere, for it is rebalanced."""
+    root = ROOT_STABLE + m.node.nid[node]
     remove_node_from_stable_tree(m, node)
-    return m.sc[ROOT_STABLE] if m.sc[SW_STALE_NODE_RESTARTS] else NONE
+    return m.sc[root] if m.sc[SW_STALE_NODE_RESTARTS] else NONE
+
+
+@jit
+def _pick_dup(m, chain, may_prune):
+    """The dup of a chain to go on with: one with room if there is one (R-B-MAX-3); NONE if the chain is gone.
+
+    Stale dups that are met go. A whole walk, when it is time for one, finds the fullest dup with room. A chain of one
+    dup collapses: then the node that is returned is in the tree itself.
+    """
+    whole = may_prune and is_time_to_prune(m, chain)
+    keyhole = m.sc[SW_NODE_HOLDS_REF] == 0
+    found = NONE
+    dup = m.node.hlist[chain]
+    while dup != NONE:
+        after = m.node.rb_left[dup]
+        if keyhole and is_stale(m, dup):
+            remove_node_from_stable_tree(m, dup)
+        elif found == NONE or _is_better(m, dup, found):
+            found = dup
+            if not whole and is_page_sharing_candidate(m, found, 0):
+                break
+        dup = after
+    if found == NONE:
+        free_chain(m, chain)
+    elif is_only_dup(m, found):
+        collapse_chain(m, chain, found)
+    elif m.node.hlist[chain] != found and is_page_sharing_candidate(m, found, 1):
+        move_to_front(m, chain, found)
+    return found
+
+
+@jit
+def _is_better(m, dup, found):
+    if not is_page_sharing_candidate(m, dup, 0):
+        return False
+    return not is_page_sharing_candidate(m, found, 0) or m.node.nr_items[dup] > m.node.nr_items[found]
+
+
+@jit
+def remove_all_stable_nodes(m, records):
+    """Forget every node whose page nobody maps, and the chains that this empties; how many nodes are left."""
+    left = 0
+    for node in range(records):
+        if m.node.kpage[node] == NONE or m.node.kind[node] == NODE_CHAIN:
+            continue
+        if is_stale(m, node):
+            remove_node_from_stable_tree(m, node)
+        elif m.frame.mapcount[m.node.kpage[node]] == 0:
+            m.frame.mapping[m.node.kpage[node]] = NONE
+            remove_node_from_stable_tree(m, node)
+        else:
+            left += 1
+    for node in range(records):
+        if m.node.kpage[node] != NONE and m.node.kind[node] == NODE_CHAIN and m.node.hlist[node] == NONE:
+            free_chain(m, node)
+    return left
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -105,70 +176,119 @@ def _prune(m, node):
 
 
 @jit
-def stable_tree_search(m, content):
-    """The node of a KSM page of this content, or NONE (R-STAB-1); NONE too where a stale node ends the search."""
+def stable_tree_search(m, content, tree):
+    """The node to join of a KSM page of this content, or NONE (R-STAB-1, R-B-MAX-2).
+
+    NONE too where a stale node ends the search.
+    """
     keyhole = m.sc[SW_NODE_HOLDS_REF] == 0
-    node = m.sc[ROOT_STABLE]
+    node = m.sc[ROOT_STABLE + tree]
     while node != NONE:
         prefetch(m.node.kpage, m.node.rb_left[node])
         prefetch(m.node.kpage, m.node.rb_right[node])
-        if keyhole and is_stale(m, node):
+        found = node
+        if m.node.kind[node] == NODE_CHAIN:
+            found = _pick_dup(m, node, True)
+            if found == NONE:
+                node = m.sc[ROOT_STABLE + tree]
+                continue
+            if m.node.kind[found] == NODE_PLAIN:
+                node = found
+        elif keyhole and is_stale(m, node):
             node = _prune(m, node)
             continue
-        order = compare(m, content, m.node.kpage[node])
+        order = compare(m, content, m.node.kpage[found])
         if order == 0:
-            return node
+            return found if is_page_sharing_candidate(m, found, 0) else NONE
         node = m.node.rb_left[node] if order < 0 else m.node.rb_right[node]
     return NONE
 
 
 @jit
-def stable_tree_twin(m, content):
+def stable_tree_twin(m, content, tree):
     """The node that a KSM page of this content has, or NONE. Unlike the search this changes nothing, stale or not."""
-    node = m.sc[ROOT_STABLE]
+    node = m.sc[ROOT_STABLE + tree]
     while node != NONE:
         order = _memcmp(m, content, m.node.content[node])
         if order == 0:
+            if m.node.kind[node] == NODE_CHAIN:
+                return _dup_that_is_there(m, node)
             return NONE if is_stale(m, node) else node
         node = m.node.rb_left[node] if order < 0 else m.node.rb_right[node]
     return NONE
 
 
 @jit
-def stable_tree_insert(m, kpage):
-    """A new node for a KSM page (R-STAB-2).
+def _dup_that_is_there(m, chain):
+    dup = m.node.hlist[chain]
+    while dup != NONE and is_stale(m, dup):
+        dup = m.node.rb_left[dup]
+    return dup
 
-    NONE if its content is there already, a stale node was met and the kernel does not start again, or no node can be
-    had.
+
+@jit
+def stable_tree_insert(m, kpage):
+    """A new node for a KSM page (R-STAB-2, R-B-SCAN-7).
+
+    NONE if its content is there already and the kernel knows no chains, a stale node was met and the kernel does not
+    start again, or no node can be had.
     """
     keyhole = m.sc[SW_NODE_HOLDS_REF] == 0
     content = m.frame.content[kpage]
+    tree = tree_of(m, kpage)
     parent = NONE
     left = False
-    node = m.sc[ROOT_STABLE]
+    node = m.sc[ROOT_STABLE + tree]
     while node != NONE:
-        if keyhole and is_stale(m, node):
+        found = node
+        if m.node.kind[node] == NODE_CHAIN:
+            found = _pick_dup(m, node, False)
+            if found == NONE:
+                node = m.sc[ROOT_STABLE + tree]
+                parent = NONE
+                continue
+            if m.node.kind[found] == NODE_PLAIN:
+                node = found
+        elif keyhole and is_stale(m, node):
             node = _prune(m, node)
             if not m.sc[SW_STALE_NODE_RESTARTS]:
                 return NONE
             parent = NONE
             continue
-        order = compare(m, content, m.node.kpage[node])
+        order = compare(m, content, m.node.kpage[found])
         if order == 0:
-            return NONE
+            break
         parent = node
         left = order < 0
         node = m.node.rb_left[node] if left else m.node.rb_right[node]
-    if fail_now(m, FAIL_STABLE_NODE) or m.sc[NR_FREE_NODES] == 0:
+    return _new_stable_node(m, kpage, tree, node, parent, left)
+
+
+@jit
+def _no_node_to_be_had(m):
+    return fail_now(m, FAIL_STABLE_NODE) or m.sc[NR_FREE_NODES] == 0
+
+
+@jit
+def _new_stable_node(m, kpage, tree, equal, parent, left):
+    """A node for `kpage` under `parent`, or in the chain of `equal`, a node or chain of its content; or NONE."""
+    if equal != NONE and not m.sc[SW_CHAIN_EQUAL]:
         return NONE
-    node = m.sc[FREE_NODE]
-    m.sc[FREE_NODE] = m.node.hlist[node]
-    m.sc[NR_FREE_NODES] -= 1
+    if _no_node_to_be_had(m):
+        return NONE
+    node = take_node(m)
     m.node.kpage[node] = kpage
-    m.node.hlist[node] = NONE
-    m.node.nr_items[node] = 0
-    m.node.content[node] = content
-    rb_link(m.node, m.sc, ROOT_STABLE, node, parent, left)
+    m.node.content[node] = m.frame.content[kpage]
+    m.node.nid[node] = tree
+    if equal == NONE:
+        rb_link(m.node, m.sc, ROOT_STABLE + tree, node, parent, left)
+    else:
+        if m.node.kind[equal] != NODE_CHAIN:
+            if _no_node_to_be_had(m):
+                give_node(m, node)
+                return NONE
+            equal = make_chain(m, equal)
+        chain_add_dup(m, node, equal)
     if m.sc[SW_NODE_HOLDS_REF]:
         get_page(m, kpage)
     set_page_stable_node(m, kpage, node)
@@ -235,7 +355,7 @@ def remove_rmap_item_from_tree(m, item):
     elif state == ITEM_UNSTABLE:
         # An item of the pass before is in no tree any more: the root was emptied under it.
         if (m.sc[SCAN_SEQNR] - m.item.seqnr[item]) & 0xFF == 0:
-            rb_erase(m.item, m.sc, ROOT_UNSTABLE, item)
+            rb_erase(m.item, m.sc, ROOT_UNSTABLE + m.item.nid[item], item)
         m.sc[KSM_PAGES_UNSHARED] -= 1
     m.item.state[item] = ITEM_NONE
 
@@ -259,6 +379,8 @@ def new_rmap_item(m, mm, address, before):
     t.oldchecksum[item] = 0
     t.state[item] = ITEM_NONE
     t.changes[item] = 0
+    t.age[item] = 0
+    t.remaining_skips[item] = 0
     t.last_look[item] = NONE
     if before == NONE:
         t.rmap_next[item] = m.mm.rmap_list[mm]

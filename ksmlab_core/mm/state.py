@@ -32,7 +32,7 @@ class State:
     m: t.Memory
     doors: tuple[Any, ...]
 
-    def __init__(self, frames: int, slots: int) -> None:
+    def __init__(self, frames: int, slots: int, nodes: int = 1) -> None:
         sizes = {
             "frame": frames + 1,
             "last_access": frames + 1,
@@ -49,6 +49,7 @@ class State:
         }
         self._publish()
         self._prepare()
+        self._divide(nodes)
         self._publish()
 
     def _prepare(self) -> None:
@@ -77,8 +78,10 @@ class State:
         ):
             _link(links, 0)
             sc[head], sc[count] = 0, len(links)
-        for scalar in (t.ROOT_STABLE, t.ROOT_UNSTABLE, t.SCAN_PREV, t.DECIDED_PTE):
+        for scalar in (t.SCAN_PREV, t.DECIDED_PTE):
             sc[scalar] = t.NONE
+        for first in (t.ROOT_STABLE, t.ROOT_UNSTABLE):
+            sc[first : first + t.MAX_NUMNODES] = t.NONE
         sc[t.LRU_HEAD : t.LRU_HEAD + t.NR_LRU] = t.NONE
         sc[t.LRU_TAIL : t.LRU_TAIL + t.NR_LRU] = t.NONE
         sc[t.NR_ANON_VMAS_FREE] = len(self.arrays["anon"])
@@ -87,6 +90,15 @@ class State:
             mm[field] = t.NONE
         for field in ("slot_next", "slot_prev", "list_next", "list_prev"):
             mm[field][t.MM_HEAD] = t.MM_HEAD
+
+    def _divide(self, nodes: int) -> None:
+        """Share the frames out among NUMA nodes: node k has a row of them behind those of node k-1 (numa.py)."""
+        sc, frames = self.arrays["sc"], int(self.arrays["sc"][t.NR_FRAMES])
+        sc[t.NR_NODES] = nodes
+        for node in range(1, nodes):
+            first = 1 - (-node * frames // nodes)
+            self.m.frame.lru_next[first - 1] = t.NONE
+            sc[t.FREE_FRAME + node] = first
 
     def _member(self, name: str) -> Any:
         """One member of `Memory`: a column, or an object with the fields of a record from all its parts."""

@@ -20,6 +20,7 @@ from ksmlab_core.mm.mm_types import (
     PG_DIRTY,
     PG_LRU,
     PG_RECLAIM,
+    PG_REFERENCED,
     PG_SWAPCACHE,
     PG_WRITEBACK,
     PGACTIVATE,
@@ -31,6 +32,7 @@ from ksmlab_core.mm.mm_types import (
     RECENT_SCANNED,
     SCRATCH_SIZE,
     SW_NODE_HOLDS_REF,
+    SW_SECOND_CHANCE,
     SW_SHRINK_FALLS_THROUGH,
     SWAP_CLUSTER_MAX,
     TICK,
@@ -45,7 +47,7 @@ from ksmlab_core.mm.page_alloc import (
     put_page,
     trylock_page,
 )
-from ksmlab_core.mm.referenced import page_referenced
+from ksmlab_core.mm.referenced import page_referenced, ptes_referenced, test_and_clear_referenced
 from ksmlab_core.mm.rmap import (
     SWAP_AGAIN,
     SWAP_FAIL,
@@ -53,6 +55,7 @@ from ksmlab_core.mm.rmap import (
     TTU_IGNORE_ACCESS,
     TTU_UNMAP,
     fetch_mapping_ahead,
+    mlock_vma_page,
     try_to_unmap,
 )
 from ksmlab_core.mm.swap import (
@@ -131,7 +134,10 @@ def shrink_active_list(m, nr_pages):
             putback_lru_page(m, page)
             continue
         if _mapping_inuse(m, page):
-            referenced, _locked = page_referenced(m, page, False)
+            if m.sc[SW_SECOND_CHANCE]:
+                referenced, _locked = ptes_referenced(m, page, False)
+            else:
+                referenced, _locked = page_referenced(m, page, False)
             if referenced:
                 m.sc[RECENT_ROTATED] += 1
         m.frame.pg[page] &= ~PG_ACTIVE
@@ -167,6 +173,23 @@ def _activate(m, page):
     m.frame.pg[page] |= PG_ACTIVE
     m.sc[PGACTIVATE] += 1
     return PAGE_ACTIVATED
+
+
+@jit
+def _check_references(m, page):
+    """May reclaim go on with a page that was used? PAGE_FREED if so, else what becomes of it (R-B-RECL-1).
+
+    One use through one pte is remembered and forgiven once: most pages are used once, by whom brought them in.
+    """
+    young, locked = ptes_referenced(m, page, True)
+    used = test_and_clear_referenced(m, page)
+    if locked:
+        mlock_vma_page(m, page)
+        return _cull_mlocked(m, page)
+    if young == 0:
+        return PAGE_FREED
+    m.frame.pg[page] |= PG_REFERENCED
+    return _activate(m, page) if used or young > 1 else PAGE_KEPT
 
 
 @jit
@@ -224,7 +247,12 @@ def shrink_page(m, page, ignore_access):
     if m.frame.pg[page] & PG_WRITEBACK:
         return PAGE_KEPT
     referenced = 0
-    if not ignore_access:
+    if m.sc[SW_SECOND_CHANCE]:
+        if not ignore_access:
+            outcome = _check_references(m, page)
+            if outcome != PAGE_FREED:
+                return outcome
+    elif not ignore_access:
         referenced, locked = page_referenced(m, page, True)
         if referenced and _mapping_inuse(m, page) and not locked:
             return _activate(m, page)
@@ -232,8 +260,9 @@ def shrink_page(m, page, ignore_access):
         _activate(m, page)
         return PAGE_NO_SWAP
     if m.frame.mapcount[page] > 0:
-        result = try_to_unmap(m, page, TTU_UNMAP | (TTU_IGNORE_ACCESS if ignore_access else 0))
-        if result == SWAP_FAIL:
+        late = m.sc[SW_SECOND_CHANCE] != 0
+        result = try_to_unmap(m, page, TTU_UNMAP | (TTU_IGNORE_ACCESS if ignore_access or late else 0))
+        if result == SWAP_FAIL or (late and result == SWAP_AGAIN):
             return _activate(m, page)
         if result == SWAP_AGAIN:
             return PAGE_KEPT

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ksmlab_core.errors import BadInput, RunFailed
+from ksmlab_core.mm.errno import NAMES
 from ksmlab_core.mm.machine import Machine
 from ksmlab_core.mm.profile import profile
 from ksmlab_core.policy import RunInfo
@@ -64,6 +65,7 @@ class _Run:
                 costs=spec.machine.get("costs", "default"),
                 swap_start=spec.machine.get("swap_start", 1),
                 drained=spec.machine.get("pagevecs", "drained") == "drained",
+                nodes=spec.machine.get("nodes", 1),
             )
         except MemoryError:
             raise BadInput(f"{spec.file}: machine: more than this computer's memory can simulate") from None
@@ -117,15 +119,15 @@ class _Run:
             with guard(policy, hook):
                 policy.started(self._info)
         knobs = dict(self.spec.ksm)
-        run_knob = knobs.pop("run", 0)
-        for name, value in knobs.items():
+        last = {name: knobs.pop(name) for name in ("advisor_mode", "run") if name in knobs}
+        for name, value in (*knobs.items(), *last.items()):
             self._set_knob(name, value)
-        self._set_knob("run", run_knob)
         self.engine.knobs_changed()
 
-    def _set_knob(self, name: str, value: int) -> None:
-        if self.machine.set_knob(name, value):
-            raise BadInput(f"{self.spec.file}: ksm.{name}: {value} is refused (EINVAL)")
+    def _set_knob(self, name: str, value: int | str) -> None:
+        error = self.machine.set_knob(name, value)
+        if error:
+            raise BadInput(f"{self.spec.file}: ksm.{name}: {value} is refused ({NAMES[error]})")
 
     def _workload(self) -> None:
         spec = self.spec

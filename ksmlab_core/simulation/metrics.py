@@ -68,11 +68,13 @@ def read_metrics(machine: Machine, world: World, policies: Iterable[tuple[str, A
     frames, slots, present = distinct(machine)
     out.update(_machine_metrics(machine, (frames, slots)))
     out["machine.pages_saved"] = present - frames
+    shown = machine.process_counters()
     for process in world.live():
         resident, swapped, ksm = process_pages(machine, world.all_ptes(process))
         out[f"process.{process.name}.resident_pages"] = resident
         out[f"process.{process.name}.swapped_pages"] = swapped
         out[f"process.{process.name}.ksm_pages"] = ksm
+        out.update({f"process.{process.name}.{name}": int(of[process.mm]) for name, of in shown.items()})
     for hook, policy in policies:
         out.update({f"policy.{hook}.{name}": int(n) for name, n in policy.counts.items()})
     return out

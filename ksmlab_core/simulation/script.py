@@ -140,12 +140,19 @@ class Script:
         source, target = self.world.process(process), self.world.process(child)
         self.engine.watch.copied(self.world.all_ptes(source), self.world.all_ptes(target))
 
-    def _do_mmap(self, process: list[str], area: str, pages: int, advise: str | None, flags: list[str]) -> None:
+    def _do_prctl(self, process: list[str], merge: int, returns: int | str | None = None) -> None:
+        for name in process:
+            errno = self.machine.prctl_memory_merge(self.world.process(name).mm, bool(merge))
+            self._returned("prctl", errno, returns)
+
+    def _do_mmap(
+        self, process: list[str], area: str, pages: int, advise: str | None, flags: list[str], node: int = t.NONE
+    ) -> None:
         bits = 0 if "readonly" in flags else t.VM_WRITE
         for flag in flags:
             bits |= _VMA_FLAGS[flag]
         for name in process:
-            where = self.world.mmap(name, area, pages, bits & ~t.VM_LOCKED)
+            where = self.world.mmap(name, area, pages, bits & ~t.VM_LOCKED, node)
             one = self.world.process(name)
             self.engine.watch.zeroed(self.world.ptes(one, where, range(pages)))
             if bits & t.VM_LOCKED:
@@ -259,10 +266,10 @@ class Script:
     def _do_swapon(self) -> None:
         self._returned("swapon", self.machine.swapon(), None)
 
-    def _do_set(self, knobs: Mapping[str, int], returns: int | str | None = None) -> None:
+    def _do_set(self, knobs: Mapping[str, int | str], returns: int | str | None = None) -> None:
         for name, value in knobs.items():
             knob = name.removeprefix("ksm.")
-            errno = self.machine.set_knob(knob, value) if isinstance(value, int) else NUMBERS["EINVAL"]
+            errno = self.machine.set_knob(knob, value) if isinstance(value, (int, str)) else NUMBERS["EINVAL"]
             self.engine.knobs_changed()
             self._returned(f"write to {name}", errno, returns)
 

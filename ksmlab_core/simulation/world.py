@@ -79,12 +79,15 @@ class World:
             raise StepFailed(what + (f"; did you mean {hint!r}?" if hint else ""))
         return area
 
-    def mmap(self, name: str, area: str, pages: int, flags: int) -> Area:
-        """A new area of a process."""
+    def mmap(self, name: str, area: str, pages: int, flags: int, node: int = t.NONE) -> Area:
+        """A new area of a process, its pages on a NUMA node if one is given."""
         process = self.process(name)
         if area in process.areas:
             raise StepFailed(f"process {name!r} has an area {area!r} already")
-        start = self.machine.mmap(process.mm, pages, flags)
+        nodes = int(self.machine.sc[t.NR_NODES])
+        if node >= nodes:
+            raise StepFailed(f"there is no NUMA node {node}; machine.nodes is {nodes}, so they are 0..{nodes - 1}")
+        start = self.machine.mmap(process.mm, pages, flags, node)
         shared = bool(flags & (t.VM_SHARED | t.VM_MAYSHARE))
         process.areas[area] = Area(area, np.arange(start, start + pages, dtype=np.int64), modelled=not shared)
         return process.areas[area]

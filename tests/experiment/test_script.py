@@ -183,7 +183,10 @@ def test_every_step_has_a_place_and_is_tested_here(desk):
         ("set: {ksm.run: »3}", "set.ksm.run: 3 is out of range; 0 to 2"),
         ("set: {ksm.run: »3, returns: 0}", "set.ksm.run: 3 is out of range; 0 to 2"),
         ("set: »{returns: 0}", "set: no knob is written; ksm.KNOB: value"),
-        ("set: {ksm.run: 3, returns: »EPERM}", "set.returns: no such result; allowed: 0, EAGAIN, EINVAL, ENOMEM"),
+        (
+            "set: {ksm.run: 3, returns: »EPERM}",
+            "set.returns: no such result; allowed: 0, EAGAIN, EBUSY, EINVAL, ENOMEM",
+        ),
         ("spawn: »a", "spawn: there was a process a already, from line 4; a new name"),
         ("spawn: »5", "spawn: 5 is not a name; 1 to 64 letters, digits, - and _; write '5' in quotes"),
         ("spawn: »a.b", "spawn: 'a.b' cannot be a name; 1 to 64 letters, digits, - and _"),

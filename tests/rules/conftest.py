@@ -16,6 +16,7 @@ Nothing here may import numba at collection: what compiles is imported inside fi
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -262,8 +263,9 @@ class Rig:
 
     def counters(self) -> tuple[int, int, int, int]:
         """(pages_shared, pages_sharing, pages_unshared, pages_volatile)."""
-        shared, sharing, unshared, volatile, _scans = self.machine.ksm_counters().values()
-        return shared, sharing, unshared, volatile
+        counters = self.machine.ksm_counters()
+        shared, sharing = counters["pages_shared"], counters["pages_sharing"]
+        return shared, sharing, counters["pages_unshared"], counters["pages_volatile"]
 
     def full_scans(self) -> int:
         return int(self.machine.ksm_counters()["full_scans"])
@@ -330,7 +332,9 @@ class Rig:
 
     def nodes(self) -> list[int]:
         """The stable nodes that exist."""
-        return [int(node) for node in np.flatnonzero(self.m.node.kpage != t.NONE)]
+        return [
+            int(node) for node in np.flatnonzero((self.m.node.kpage != t.NONE) & (self.m.node.kind != t.NODE_CHAIN))
+        ]
 
     def slots_ring(self) -> list[int]:
         """The registered processes, in the order of the list from its head."""
@@ -365,9 +369,22 @@ class Rig:
         self.shrink()
 
 
+def with_knobs(kernel: Any, knobs: Sequence[str]) -> Any:
+    """A kernel with some knobs of later kernels added."""
+    from ksmlab_core.mm.profile import KNOBS, KSM_COUNTERS, PROCESS_COUNTERS
+
+    if not knobs:
+        return kernel
+    more = {**kernel.knobs, **{name: KNOBS[name] for name in knobs}}
+    return dataclasses.replace(kernel, knobs=more, ksm_counters=KSM_COUNTERS, process_counters=PROCESS_COUNTERS)
+
+
 @pytest.fixture
 def machine() -> Any:
-    """A maker of machines: ``machine(frames=256, slots=64, switches=None, kernel="seed", drained=True)``: a `Rig`."""
+    """A maker of machines: ``machine(frames=256, slots=64, switches=None, kernel="seed", drained=True)``: a `Rig`.
+
+    `knobs` adds knobs of later kernels to those of the kernel, all of their counters with them.
+    """
     from ksmlab_core.mm.invariants import Checker
     from ksmlab_core.mm.machine import Machine
     from ksmlab_core.mm.profile import profile
@@ -376,11 +393,12 @@ def machine() -> Any:
         frames: int = 256,
         slots: int = 64,
         switches: dict[str, Any] | None = None,
+        knobs: Sequence[str] = (),
         kernel: str = "seed",
         **kwargs: Any,
     ) -> Rig:
-        named = profile(kernel).with_switches(switches or {})
-        made = Machine(named, frames=frames, slots=slots, costs="free", **kwargs)
+        named = with_knobs(profile(kernel).with_switches(switches or {}), knobs)
+        made = Machine(named, frames=frames, slots=slots, **{"costs": "free", **kwargs})
         return Rig(made, Checker(made))
 
     return make

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ksmlab_core.mm import mm_types as t
+from ksmlab_core.mm.errno import EINVAL
 from ksmlab_core.mm.profile import PROFILES, SWITCHES, profile
 
 
@@ -87,6 +88,53 @@ def _mlock_transfer(rig: Any) -> tuple[bool, int]:
     return rig.has(a.frame(), t.PG_MLOCKED), int(rig.sc[t.NR_MLOCK])
 
 
+def _mark_zero_pages(rig: Any) -> tuple[int, bool]:
+    """R-B-ZERO-1: how many ptes of zeros are counted, and are they broken by MADV_UNMERGEABLE?"""
+    rig.sc[t.KSM_USE_ZERO_PAGES] = 1
+    area = rig.process(3, 0)
+    rig.scan_passes(2)
+    assert [area.frame(page) for page in range(3)] == [t.ZERO_PAGE] * 3
+    counted = int(rig.sc[t.KSM_ZERO_PAGES])
+    area.unmergeable()
+    return counted, area.frame() != t.ZERO_PAGE
+
+
+def _unshare(rig: Any) -> tuple[bool, bool]:
+    """R-B-UNM-1: is a pte that was broken out of a KSM page writable, and dirty?"""
+    a, _b = rig.merged()
+    a.unmergeable()
+    assert not a.is_ksm()
+    return a.is_writable(), a.is_dirty()
+
+
+def _free_swap_on_merge(rig: Any) -> int:
+    """R-MERGE-6, R-B-SCAN-6: slots in use after two pages that were in the swap cache have merged."""
+    a, b = rig.processes(2, content=7)
+    rig.unmap_to_swap(), rig.unmap_to_swap()
+    a.read(), b.read()
+    rig.scan_passes(2)
+    assert a.frame() == b.frame()
+    return int(rig.sc[t.SWAP_INUSE])
+
+
+def _check_readonly(rig: Any) -> bool:
+    """X-12, R-MERGE-4: is a page merged although it is pinned, its pte being read-only (and dirty)?"""
+    a, _b = rig.processes(2, content=7)
+    a.mprotect(False)
+    a.pin()
+    rig.scan_passes(3)
+    return a.is_ksm()
+
+
+def _drain_at_pass(rig: Any) -> tuple[int, int, int, int]:
+    """R-OBJ-15, R-B-SCAN-1: without draining from outside, pages written a moment ago sit in a batch."""
+    rig.machine.drained = False
+    rig.processes(2, content=7)
+    rig.scan_passes(3)
+    counters: tuple[int, int, int, int] = rig.counters()
+    return counters
+
+
 def _node_holds_ref(rig: Any) -> tuple[int, bool]:
     """R-RECL-6, R-B-OBJ-2: frames that two visits of reclaim leave of a KSM page, and was it written?"""
     rig.merged()
@@ -137,6 +185,106 @@ def _stale_node(rig: Any) -> tuple[int, int, int, int]:
     return counters
 
 
+def _stable_insert_equal(rig: Any) -> tuple[int, int, int, int]:
+    """R-STAB-2, R-B-SCAN-7: a second KSM page of a content; its node is full, so the search finds nothing."""
+    rig.sc[t.KSM_MAX_PAGE_SHARING] = 2
+    rig.processes(4, content=7)
+    rig.scan_passes(2)
+    counters: tuple[int, int, int, int] = rig.counters()
+    return counters
+
+
+def _copy_test(rig: Any) -> tuple[bool, int]:
+    """R-SWAPIN-3, R-B-SWAPIN-1: is a KSM page without a node mapped from the swap cache, and was it copied?"""
+    a, _b = rig.merged()
+    rig.unmap_to_swap()
+    rig.scan_passes(1)
+    a.read()
+    return a.is_ksm(), int(rig.sc[t.SWAPIN_COPIES])
+
+
+def _reclaim_ref_policy(rig: Any) -> list[str]:
+    """R-RECL-4, R-B-RECL-1: a page that one pte has used: its list letter, after one visit and after two."""
+    area = rig.process(content=7, mergeable=False)
+    rig.deactivate()
+    area.touch()
+    seen = []
+    for _ in range(2):
+        rig.shrink()
+        seen.append(area.state()[1:-9] if area.frame() != t.NONE else "gone")
+    return seen
+
+
+def _swapin_exclusive(rig: Any) -> tuple[bool, bool]:
+    """R-SWAPIN-9, R-B-SWAPIN-2: is the only user's page writable after a read, and after a fork and a read?"""
+    area = rig.process(content=7, mergeable=False)
+    rig.unmap_to_swap(), rig.unmap_to_swap()
+    area.read()
+    alone = area.is_writable()
+    rig.unmap_to_swap(), rig.unmap_to_swap()
+    area.forked()
+    area.read()
+    return alone, area.is_writable()
+
+
+def _new_pages(rig: Any) -> tuple[bool, bool]:
+    """R-OBJ-14: is a page written first on the active list, and a copy on write?"""
+    area = rig.process(content=7, mergeable=False)
+    child = area.forked()
+    child.write(8)
+    rig.drain()
+    return tuple(rig.has(page.frame(), t.PG_ACTIVE) for page in (area, child))  # type: ignore[return-value]
+
+
+def _swapoff_walk(rig: Any) -> tuple[int, int]:
+    """R-OFF-4, R-B-OFF-1: reads and copies of a swapoff, for a slot that two processes name which are no relatives."""
+    a, b = rig.merged()
+    rig.unmap_to_swap()
+    rig.scan_passes(1)
+    rig.shrink(), rig.shrink()
+    assert a.slot() == b.slot() != t.NONE
+    assert rig.swapoff() == 0
+    return int(rig.sc[t.PSWPIN]), int(rig.sc[t.SWAPIN_COPIES])
+
+
+def _mlock_by_mapping(rig: Any) -> bool:
+    """R-COW-3, R-B-MLOCK-1: two locked areas share a page by fork, one copies it: is the other's still locked?"""
+    area = rig.process(content=7, mergeable=False)
+    child = area.forked()
+    area.mprotect(False), child.mprotect(False)
+    area.mlock(), child.mlock()
+    child.mprotect(True)
+    child.write(8)
+    assert area.frame() != child.frame()
+    return rig.has(area.frame(), t.PG_MLOCKED)
+
+
+def _run_2_lasts(rig: Any) -> list[int]:
+    """R-SCAN-8, R-B-UNM-2: where a process that is registered in mid-pass and while run is 2 comes in the list."""
+    first = rig.processes(3, content=7)
+    rig.scan_pages(2)
+    rig.sc[t.KSM_RUN] = 2
+    rig.process(content=7)
+    return [mm - first[0].mm for mm in rig.slots_ring()]
+
+
+def _merge_any(rig: Any) -> int:
+    """R-B-PRCTL-1: what prctl(PR_SET_MEMORY_MERGE) returns."""
+    result: int = rig.prctl_memory_merge(rig.process().mm, True)
+    return result
+
+
+def _fork_best_effort(rig: Any) -> bool:
+    """R-FORK-1, R-B-FORK-1: is there a child when no mm_slot can be had?"""
+    area = rig.process(content=7)
+    rig.fail("mm_slot", 1)
+    child = rig.machine.fork(area.mm)
+    if child > 0:
+        rig.copy_shadow(area.mm, child)
+    rig.check()
+    return bool(child > 0)
+
+
 Effect = tuple[Callable[[Any], Any], dict[Any, Any]]
 EFFECTS: dict[str, Effect] = {
     "born_young": (_born_young, {True: (True, True, True), False: (False, False, False)}),
@@ -147,6 +295,11 @@ EFFECTS: dict[str, Effect] = {
     ),
     "break_orphan": (_break_orphan, {True: True, False: False}),
     "mlock_transfer": (_mlock_transfer, {True: (True, 1), False: (False, 0)}),
+    "mark_zero_pages": (_mark_zero_pages, {True: (3, True), False: (0, False)}),
+    "unshare": (_unshare, {True: (False, False), False: (True, True)}),
+    "free_swap_on_merge": (_free_swap_on_merge, {True: 0, False: 2}),
+    "check_readonly": (_check_readonly, {True: False, False: True}),
+    "drain_at_pass": (_drain_at_pass, {True: (1, 1, 0, 0), False: (0, 0, 1, 1)}),
     "shrink_falls_through": (_shrink_falls_through, {True: True, False: False}),
     "node_holds_ref": (_node_holds_ref, {True: (1, False), False: (0, True)}),
     "free_node_on_last_item": (
@@ -155,6 +308,16 @@ EFFECTS: dict[str, Effect] = {
     ),
     "alloc_on_first_merge": (_alloc_on_first_merge, {True: True, False: False}),
     "rmap_mode": (_rmap_mode, {"items-only": [True, True, False], "anon_vma": [True, True, True]}),
+    "stable_insert_equal": (_stable_insert_equal, {"fail": (1, 1, 0, 2), "chain": (2, 2, 0, 0)}),
+    "copy_test": (_copy_test, {"pointer+index": (True, 0), "root+index": (False, 1)}),
+    "reclaim_ref_policy": (_reclaim_ref_policy, {"any-activates": ["aA", "aA"], "second-chance": ["aIr", "gone"]}),
+    "swapin_exclusive": (_swapin_exclusive, {True: (True, False), False: (False, False)}),
+    "new_pages": (_new_pages, {"active": (True, True), "inactive": (False, False)}),
+    "swapoff_walk": (_swapoff_walk, {"slots": (2, 0), "processes": (1, 1)}),
+    "mlock_by_mapping": (_mlock_by_mapping, {True: True, False: False}),
+    "run_2_lasts": (_run_2_lasts, {True: [0, 1, 2, 3], False: [0, 3, 1, 2]}),
+    "merge_any": (_merge_any, {True: 0, False: EINVAL}),
+    "fork_best_effort": (_fork_best_effort, {True: True, False: False}),
     "stale_node": (_stale_node, {"give-up": (0, 0, 0, 2), "restart": (1, 1, 0, 0)}),
 }
 # What a switch needs to have an effect, or to have its other value at all.
@@ -204,7 +367,7 @@ def test_seed_has_the_first_value(machine: Any, name: str) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"no_such": True}, {"copy_test": "root+index"}, {"born_young": 1}, {"break_orphan": "false"}, {"copy_test": None}],
+    [{"no_such": True}, {"copy_test": "swap-table"}, {"born_young": 1}, {"break_orphan": "false"}, {"copy_test": None}],
     ids=["unknown", "later-kernels-value", "number-for-bool", "text-for-bool", "none"],
 )
 def test_switch_or_value_that_is_not_known_is_refused(changes: dict[str, Any]) -> None:
