@@ -100,6 +100,11 @@ def _told(check: dict[str, Any]) -> str:
     return f"line {check['line']}: {at}{check['metric']} {check['got']}, not {wanted(check['want'])}"
 
 
+def _short(metric: str) -> str:
+    """A metric without its first part; what the table is about is plain."""
+    return metric.partition(".")[2] or metric
+
+
 def _counters(row: Row) -> dict[str, dict[str, Any]]:
     """The comparisons of the four counters, if each was compared once."""
     found = {check["metric"]: check for check in row.checks if check["metric"] in COUNTERS}
@@ -124,7 +129,7 @@ def _spelt(row: Row, side: Literal["want", "got"]) -> str:
     counters, others = _counters(row), _others(row)
     said = ["/".join(wanted(counters[name][side]) for name in COUNTERS)] if counters else []
     if len(others) <= SPELT:
-        said += [f"{check['metric'].rpartition('.')[2]} {wanted(check[side])}" for check in others]
+        said += [f"{_short(check['metric'])} {wanted(check[side])}" for check in others]
     else:
         met = len(others) if side == "want" else sum(check["ok"] for check in others)
         said.append(f"+{counted(met, 'figure')}")
