@@ -17,6 +17,21 @@ WORDS: Final = {
     "ksm.pages_to_scan": "knob: pages per batch of ksmd",
     "ksm.sleep_millisecs": "knob: milliseconds between two batches",
     "ksm.max_kernel_pages": "knob: most KSM pages that merging may create; 0 is no limit",
+    "ksm.merge_across_nodes": "knob: 0 keeps pages of different NUMA nodes apart",
+    "ksm.use_zero_pages": "knob: 1 merges pages of zeros with the zero page",
+    "ksm.max_page_sharing": "knob: most ptes that may share one KSM page",
+    "ksm.stable_node_chains_prune_millisecs": "knob: milliseconds between two walks of a whole chain",
+    "ksm.smart_scan": "knob: 1 looks more seldom at pages that were looked at in vain",
+    "ksm.advisor_mode": "knob: 0 none, 1 scan-time: pages_to_scan is set by how long a pass takes",
+    "ksm.advisor_max_cpu": "knob: per cent of a processor that ksmd may take",
+    "ksm.advisor_min_pages_to_scan": "knob: pages per batch with which the advisor starts",
+    "ksm.advisor_max_pages_to_scan": "knob: most pages per batch that the advisor sets",
+    "ksm.advisor_target_scan_time": "knob: seconds that a pass is to take",
+    "ksm.stable_node_chains": "contents that have several KSM pages because of max_page_sharing",
+    "ksm.stable_node_dups": "KSM pages of such contents",
+    "ksm.pages_skipped": "pages that smart_scan has passed over",
+    "ksm.ksm_zero_pages": "ptes that ksmd has merged with the zero page",
+    "ksm.general_profit": "bytes that merging saves, less those that the rmap_items take",
     "ksm.merges": "pages that ksmd has made to share a KSM page",
     "ksm.breaks": "shared pages that were written to and became a process's own (also vm.cow_ksm)",
     "ksm.pages_scanned": "pages that ksmd has looked at",
@@ -76,6 +91,10 @@ WORDS: Final = {
     "process.NAME.resident_pages": "pages of the process that are in memory",
     "process.NAME.swapped_pages": "pages of the process that are in swap",
     "process.NAME.ksm_pages": "pages of the process that are KSM pages in memory",
+    "process.NAME.ksm_rmap_items": "pages of the process that ksmd keeps track of",
+    "process.NAME.ksm_merging_pages": "pages of the process that share a KSM page, as ksmd knows",
+    "process.NAME.ksm_zero_pages": "ptes of the process that ksmd has merged with the zero page",
+    "process.NAME.ksm_process_profit": "bytes that merging saves in the process, less those of its rmap_items",
     "policy.HOOK.COUNT": "what a policy counts about itself",
 }
 
@@ -84,6 +103,6 @@ def metrics_of(profile: Profile) -> list[tuple[str, str]]:
     """Every metric that runs of a profile have, with its line, in the order of the names."""
     from ksmlab_core.mm.counters import FIXED_METRICS, PROCESS
 
-    of_processes = [f"process.NAME.{name}" for name in PROCESS]
+    of_processes = [f"process.NAME.{name}" for name in (*PROCESS, *profile.process_counters)]
     names = {*profile.metrics, *FIXED_METRICS, *of_processes, "policy.HOOK.COUNT"}
     return [(name, WORDS.get(name, "")) for name in sorted(names)]

@@ -53,6 +53,7 @@ def test_everything_resolved(desk):
         "slots": 65536,
         "pagevecs": "per-cpu",
         "costs": {"swap_read": 80_000, "hit": 60},
+        "nodes": 1,
         "swap_start": 64,
         "invariants": "samples",
     }
@@ -83,6 +84,7 @@ def test_defaults(desk):
         "slots": 65536,
         "pagevecs": "drained",
         "costs": "default",
+        "nodes": 1,
         "swap_start": 1,
         "invariants": "never",
     }

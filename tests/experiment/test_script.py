@@ -51,6 +51,11 @@ def last_args(desk, *steps):
         ),
         ("fork: {process: a, child: c}", {"process": "a", "child": "c"}),
         ("exit: a", {"process": ["a"]}),
+        ("prctl: {process: a, merge: 1}", {"process": ["a"], "merge": 1, "returns": None}),
+        (
+            "prctl: {process: [a, b], merge: 0, returns: EINVAL}",
+            {"process": ["a", "b"], "merge": 0, "returns": "EINVAL"},
+        ),
         ("exit: [a, b]", {"process": ["a", "b"]}),
         (
             "write: {process: a, area: heap, content: zero}",

@@ -66,6 +66,7 @@ LONG_MODULES = {
     "ksmlab_core/mm/ksm.py": "as long as the kernel's file of this name is for its size",
     "ksmlab_core/mm/machine.py": "the facade: one short method for each thing that can be asked of the machine",
     "ksmlab_core/mm/address_space.py": "the system calls on areas, which share their helpers",
+    "ksmlab_core/mm/mm_types.py": "the records: a line for each field and each scalar",
     "ksmlab_core/mm/invariants.py": "one check for each of the twenty invariants",
 }
 LONG_FUNCTIONS = {

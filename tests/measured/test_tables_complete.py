@@ -104,6 +104,8 @@ EXCEPTED = {
     "seed": {name: table.excepted for name, table in TABLES.items() if table.excepted},
     "v2.6.33": {"mremap": 3, "s3-hog-only": 8, "s4-hog-unmerged": 4, "s5-big-distinct": 9},
 }
+# What later kernels answered at samples: how many samples, and how many figures of each.
+ANSWERS = {"v6.18": {"fork-cow": (10, None), "sharing-limit": (4, 18), "volatile-unshared": (7, 18)}}
 PREFIX = {"seed": "seed", "v2.6.33": "v2-6-33"}
 EVERY_TABLE = [(kernel, name) for kernel in EXCEPTED for name in TABLES]
 
@@ -201,7 +203,9 @@ def totals(kernel: str) -> Totals:
 
 
 def test_no_table_or_trace_is_missing_or_unlisted() -> None:
-    assert {folder.name for folder in (EXPERIMENTS / "measured").iterdir()} == set(EXCEPTED)
+    assert {folder.name for folder in (EXPERIMENTS / "measured").iterdir()} == {*EXCEPTED, *ANSWERS}
+    for kernel, answers in ANSWERS.items():
+        assert {path.stem for path in (EXPERIMENTS / "measured" / kernel).iterdir()} == set(answers)
     for kernel in EXCEPTED:
         assert {path.stem for path in (EXPERIMENTS / "measured" / kernel).iterdir()} == set(TABLES)
     assert {path.stem for path in (EXPERIMENTS / "traces").iterdir()} == set(TRACES)
@@ -233,6 +237,16 @@ def test_table_is_an_experiment_of_its_kernel(kernel: str, name: str) -> None:
     assert document["experiment"] == f"{PREFIX[kernel]}-{name}"
     assert document["kernel"] == kernel
     assert document["machine"]["invariants"] == "steps"
+
+
+@pytest.mark.parametrize(("kernel", "name"), [(kernel, name) for kernel in ANSWERS for name in ANSWERS[kernel]])
+def test_answers_are_compared_at_every_sample(kernel: str, name: str) -> None:
+    steps = script(EXPERIMENTS / "measured" / kernel / f"{name}.yaml")
+    samples, figures_of_each = ANSWERS[kernel][name]
+    assert sum("sample" in step for step in steps) == samples
+    expected = [len(steps[place + 1]["expect"]) for place, step in enumerate(steps) if "sample" in step]
+    assert figures_of_each is None or expected == [figures_of_each] * samples
+    assert min(expected) >= 18
 
 
 @pytest.mark.parametrize("name", TRACES)
