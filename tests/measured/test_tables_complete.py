@@ -111,6 +111,10 @@ EVERY_TABLE = [(kernel, name) for kernel in EXCEPTED for name in TABLES]
 
 # The golden traces of the specification: how many expectations each checks.
 TRACES = {
+    "t-drv-12-copied": 6,
+    "t-drv-7-readonly-refused": 4,
+    "t-drv-3-anon-vma": 7,
+    "t-drv-2": 16,
     "t-drv-1": 23,
     "t-drv-1-cached": 5,
     "t-drv-1-orphan": 6,
