@@ -220,7 +220,10 @@ def _inv4(_checker: Checker, v: _View) -> Iterator[Violation]:
     dirty_pte = np.zeros(v.nr_frames, np.bool_)
     dirty_pte[v.frames[(v.flags[v.present] & t.PTE_DIRTY) != 0]] = True
     clean = v.cached & ~dirty_pte & ((v.pg & (t.PG_DIRTY | t.PG_WRITEBACK)) == 0) & ((v.pg & t.PG_UPTODATE) != 0)
-    stored = v.m.slot.content[np.maximum(v.m.frame.private, 0)]
+    slots = np.maximum(v.m.frame.private, 0)
+    if v.sc[t.SW_SWAPIN_EXCLUSIVE]:  # a page may be written in the swap cache, but nobody will read such a slot
+        clean &= v.m.slot.refs[slots] > 0
+    stored = v.m.slot.content[slots]
     wrong = clean & (stored != v.m.frame.content)
     yield from _pages(
         "INV-4", wrong, lambda p: f"clean in the swap cache with content {v.m.frame.content[p]}, slot has {stored[p]}"

@@ -67,6 +67,7 @@ from ksmlab_core.mm.mm_types import (
     SW_CHECK_READONLY,
     SW_CHECKSUM_BEFORE_STABLE,
     SW_DRAIN_AT_PASS,
+    SW_FREE_NODE_ON_LAST_ITEM,
     SW_FREE_SWAP_ON_MERGE,
     SW_MAX_KERNEL_PAGES,
     SW_MLOCK_BY_MAPPING,
@@ -624,10 +625,10 @@ def cmp_and_merge_page(m, page, item):
     """What ksmd does with one page: R-CMP steps 1 to 6.
 
     Kernels with max_page_sharing that search before the checksum leave the tree behind the search: the item itself then
-    makes its node one that can be joined.
+    makes its node one that can be joined. (Not where leaving it may take that node away.)
     """
     early = m.sc[SW_CHECKSUM_BEFORE_STABLE] and page_stable_node(m, page) == NONE
-    leave_late = m.sc[KSM_MAX_PAGE_SHARING] and not m.sc[SW_CHECKSUM_BEFORE_STABLE]
+    leave_late = m.sc[KSM_MAX_PAGE_SHARING] and not early and not m.sc[SW_FREE_NODE_ON_LAST_ITEM]
     if not leave_late:
         remove_rmap_item_from_tree(m, item)
     if early and (_checksum_changed(m, item, page) or _try_to_merge_with_zero_page(m, item, page)):

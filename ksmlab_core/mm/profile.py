@@ -277,6 +277,7 @@ _KNOBS_6_8 = (
 KNOBS: Mapping[str, Knob] = MappingProxyType({k.name: k for k in (*_KNOBS_2009, *_KNOBS_4_13, *_KNOBS_6_8)})
 """Every knob of any kernel."""
 
+
 def _knobs_of(switches: Mapping[str, Any]) -> dict[str, Knob]:
     """The knobs that come with switches."""
     return {knob.name: knob for knob in _KNOBS_2009 if switches.get(knob.name)}

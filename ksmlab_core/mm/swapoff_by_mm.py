@@ -86,7 +86,9 @@ def _free_what_is_cached(m):
     for e in range(1, m.sc[SWAP_MAX]):
         page = m.slot.frame[e]
         if page != NONE:
+            get_page(m, page)
             try_to_free_swap(m, page)
+            put_page(m, page)
 
 
 @jit

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
 from ksmlab_core.experiment.plan import Step
-from ksmlab_core.mm.profile import SWITCHES, Profile, contradiction, profile
+from ksmlab_core.mm.profile import PROFILES, SWITCHES, Profile, contradiction, profile
 from ksmlab_core.policy.registry import load_registry
 from ksmlab_core.testing.anyhow import Anyhow
 from ksmlab_core.testing.dice import Dice
-from ksmlab_core.testing.random_scripts import random_script
+from ksmlab_core.testing.random_scripts import LATER_KNOBS, random_script
 
 HOOKS: Final = ("reclaim", "swapin", "scan")
 
@@ -27,6 +27,7 @@ class Setting:
         swap_start: slot at which allocation begins.
         pagevecs: "drained" or "per-cpu".
         every_ns: simulated time between two periodic samples, if any.
+        nodes: NUMA nodes.
         small_tables: the simulator's own tables begin so small that they have to grow.
         ksm: knobs.
         profile: which kernel.
@@ -39,7 +40,8 @@ class Setting:
     pagevecs: str
     every_ns: int | None
     small_tables: bool
-    ksm: dict[str, int]
+    nodes: int
+    ksm: dict[str, int | str]
     profile: str
     switches: dict[str, Any]
 
@@ -52,7 +54,7 @@ class Setting:
 def random_setting(number: int) -> Setting:
     """The machine of a case, from tight to ample in frames and in swap; one in four is another kernel in parts."""
     dice = Dice(number, 1)
-    name = Dice(number, 5).one(["seed", "v2.6.33"])
+    name = Dice(number, 5).one(list(PROFILES))
     frames = dice.one([dice.between(4, 23), *[dice.between(24, 64)] * 3, *[dice.between(65, 260)] * 2])
     slots = dice.one([0, dice.between(1, 12), dice.between(13, 60), dice.between(61, 700), 400, 400])
     return Setting(
@@ -62,10 +64,21 @@ def random_setting(number: int) -> Setting:
         pagevecs=dice.one(["drained", "per-cpu"]),
         every_ns=dice.one([None, None, 3_000_000]),
         small_tables=dice.chance(0.3),
-        ksm={"run": int(dice.chance(0.25)), "pages_to_scan": dice.one([1, 5, 20, 100])},
+        nodes=Dice(number, 6).one([1, 1, 2, 4]),
+        ksm={"run": int(dice.chance(0.25)), "pages_to_scan": dice.one([1, 5, 20, 100]), **_random_knobs(number, name)},
         profile=name,
         switches=_random_switches(dice, name) if dice.chance(0.25) else {},
     )
+
+
+def _random_knobs(number: int, name: str) -> dict[str, Any]:
+    """Values for some of the knobs that only later kernels have, such that little memory already feels them."""
+    dice = Dice(number, 7)
+    return {
+        knob: dice.one(values)
+        for knob, values in LATER_KNOBS.items()
+        if knob in profile(name).knobs and dice.chance(0.6)
+    }
 
 
 def _random_switches(dice: Dice, name: str) -> dict[str, Any]:
@@ -118,8 +131,15 @@ def case_of(number: int) -> Case:
     size = Dice(number, 4).between(10, 60)
     setting = random_setting(number)
     knobs = setting.kernel.knobs
-    steps = [step for step in random_script(number, size) if _can_be_set(step, knobs)]
+    steps = [_placed(step, setting.nodes) for step in random_script(number, size) if _can_be_set(step, knobs)]
     return Case(number, setting, policies_of(number), steps)
+
+
+def _placed(step: Step, nodes: int) -> Step:
+    """A step whose NUMA node is one that the machine has."""
+    if "node" not in step.args:
+        return step
+    return replace(step, args={**step.args, "node": step.args["node"] % nodes})
 
 
 def _can_be_set(step: Step, knobs: Mapping[str, Any]) -> bool:

@@ -91,7 +91,14 @@ class MemoryWriter:
             readonly = set(range(pages)) if "readonly" in flags else set()
             self.areas[process][name] = Area(pages, shared="shared" in flags, readonly=readonly)
         advise = "mergeable" if dice.chance(0.8) else None
-        self._add("mmap", process=processes, area=name, pages=pages, advise=advise, flags=flags)
+        where = {"node": dice.between(0, 3)} if dice.chance(0.3) else {}
+        self._add("mmap", process=processes, area=name, pages=pages, advise=advise, flags=flags, **where)
+
+    def _prctl(self) -> None:
+        if self.areas:
+            some = self.dice.some(list(self.areas), 2)
+            returns = self.dice.one(_RETURNS)
+            self._add("prctl", process=some, merge=int(self.dice.chance(0.6)), returns=returns)
 
     def _munmap(self) -> None:
         where = self.places.somewhere(_any)

@@ -18,8 +18,8 @@ from ksmlab_core.testing.memory_writer import MOST_PROCESSES, MemoryWriter
 
 WEIGHTS: Final = {
     "spawn": 2, "exit": 1.5, "fork": 3, "mmap": 4, "munmap": 2, "madvise": 5, "mprotect": 1.5, "mlock": 2.5,
-    "munlock": 2, "mremap": 2, "write": 18, "touch": 7, "read": 16, "scan": 16, "reclaim": 7, "lru": 10, "swapoff": 1.5,
-    "swapon": 5, "set": 4, "sleep": 3, "pin": 2, "unpin": 2, "lock": 2, "unlock": 2, "fail": 3.5, "sample": 1,
+    "munlock": 2, "mremap": 2, "prctl": 1.5, "write": 18, "touch": 7, "read": 16, "scan": 16, "reclaim": 7, "lru": 10,
+    "swapoff": 1.5, "swapon": 5, "set": 4, "sleep": 3, "pin": 2, "unpin": 2, "lock": 2, "unlock": 2, "fail": 3.5, "sample": 1,
     "expect": 0.5, "measured": 0.5, "memcg": 1,
 }  # fmt: skip
 """How often each kind of step is chosen, before a script's own taste."""
@@ -35,6 +35,16 @@ FAILURES: Final = {
     "swap_continuation": ("fork", "reclaim"),
 }
 """What can be made to fail, each with the steps that meet it."""
+LATER_KNOBS: Final = {
+    "smart_scan": (0, 1),
+    "use_zero_pages": (0, 1, 1),
+    "max_page_sharing": (2, 2, 3, 5, 256),
+    "merge_across_nodes": (0, 1),
+    "stable_node_chains_prune_millisecs": (0, 1, 2000),
+    "advisor_mode": ("none", "scan-time"),
+    "advisor_target_scan_time": (1, 200),
+}
+"""Knobs that only later kernels have, with values to try."""
 _METRICS: Final = ("vm.pgfault", "ksm.pages_sharing", "machine.frames_free", "time.elapsed")
 _UNSEEN: Final = " | ".join(["0/0/0/0", "0", "0/0/0", "", "0", "0", "0/0", "0/0", "0", "~"])
 
@@ -129,11 +139,12 @@ class _Writer(MemoryWriter):
 
     def _set(self) -> None:
         dice = self.dice
-        knobs = [
+        knobs: list[dict[str, Any]] = [
             {"ksm.run": dice.one([0, 1, 1, 2, 2])},
             {"ksm.pages_to_scan": dice.one([0, 1, 7, 100])},
             {"ksm.sleep_millisecs": dice.one([0, 1, 20])},
             {"ksm.max_kernel_pages": dice.one([0, 1, 2, 10])},
+            *({f"ksm.{knob}": dice.one(values)} for knob, values in LATER_KNOBS.items()),
         ]
         chosen = dice.one([knobs[0], knobs[0], *knobs])
         if "ksm.sleep_millisecs" in chosen:

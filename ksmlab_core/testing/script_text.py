@@ -18,6 +18,7 @@ def experiment_text(case: Case) -> str:
     machine = {
         "memory": setting.frames * PAGE_SIZE,
         "swap": setting.slots * PAGE_SIZE,
+        "nodes": setting.nodes,
         "swap_start": setting.swap_start,
         "pagevecs": setting.pagevecs,
         "invariants": "steps",
