@@ -90,7 +90,7 @@ class Scenarios:
     absent: list[Path] = field(default_factory=list)
 
 
-def scenarios(places: Iterable[Path], kernels: Sequence[str] = ()) -> Scenarios:
+def scenarios(places: Sequence[Path], kernels: Sequence[str] = ()) -> Scenarios:
     """The scenarios of files and folders, under some kernels or all.
 
     Args:
@@ -98,7 +98,7 @@ def scenarios(places: Iterable[Path], kernels: Sequence[str] = ()) -> Scenarios:
         kernels: Profiles to be held to them; none: every profile of this version.
 
     Raises:
-        BadInput: Everything that is wrong with the files; no file at all; one scenario in two files.
+        BadInput: Everything that is wrong with the files; no file or no scenario at all; one scenario in two files.
     """
     files = list(_files(places))
     if not files:
@@ -111,6 +111,9 @@ def scenarios(places: Iterable[Path], kernels: Sequence[str] = ()) -> Scenarios:
             refused.append(str(error))
     if refused:
         raise BadInput("\n".join(dict.fromkeys(refused)))
+    if not all_of.found:
+        there = ", ".join(map(str, places))
+        raise BadInput(f"{there}: nothing there holds for {', '.join(kernels) or 'a kernel of this version'}")
     _refuse_doubles(all_of.found)
     return all_of
 

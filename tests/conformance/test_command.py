@@ -247,6 +247,13 @@ def test_a_folder_without_experiments_is_status_2(ksmlab: Ksmlab, tmp_path: Path
     assert (told.status, told.err) == (2, f"{tmp_path}: no experiment files there\n")
 
 
+def test_a_kernel_that_nothing_holds_for_is_not_conformant_by_that(suite: Suite, ksmlab: Ksmlab) -> None:
+    file = suite("twins", ONLY_SEED)
+    told = ksmlab("conformance", "--kernel", "v2.6.33", file)
+    assert (told.status, told.out) == (2, "")
+    assert told.err == f"{file}: nothing there holds for v2.6.33\n"
+
+
 def test_json_and_markdown_exclude_each_other(suite: Suite, ksmlab: Ksmlab) -> None:
     assert ksmlab("conformance", "--json", "--markdown", suite("twins")).status == 2
 
