@@ -148,7 +148,7 @@ TRACES = {
     "r-b-unm-1": 4,
     "x-4": 4,
     "x-9-restart": 5,
-    "r-b-mlock-1": 5,
+    "r-b-mlock-1": 6,
     "r-b-off-1": 4,
     "x-7-node-kept": 5,
     "x-8-v2-6-33": 7,
