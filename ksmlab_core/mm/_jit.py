@@ -1,8 +1,8 @@
 """How floor 0 is compiled.
 
-`jit` marks what is compiled into others; `door` marks what Python calls. Only doors are cached on disk: a door's
-machine code holds everything under it. numba's own cache looks at one file at a time and would miss a change in
-another room, so the cache lives in a folder named after the sources of the whole floor.
+`jit` marks what is compiled into others, `inlined` what is put into each of them; `door` marks what Python calls. Only
+doors are cached on disk: a door's machine code holds everything under it. numba's own cache looks at one file at a time
+and would miss a change in another room, so the cache lives in a folder named after the sources of the whole floor.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
+
+from ksmlab_core.mm._compiler import DOOR, INNER
 
 FLOOR = Path(__file__).parent
 
@@ -55,15 +57,29 @@ def _one_integer_type(dispatcher: Any) -> None:
     dispatcher.get_call_template = get_call_template
 
 
-def jit(function: Function) -> Function:
-    """Compile `function` into whatever compiled code calls it."""
-    compiled: Function = numba.njit(error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)(function)
+def _inner(function: Function, **options: Any) -> Function:
+    options |= {"error_model": "numpy", "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
+    compiled: Function = numba.njit(**options, **INNER)(function)
     if not numba.config.DISABLE_JIT:
         _one_integer_type(compiled)
     return compiled
 
 
+def jit(function: Function) -> Function:
+    """Compile `function` into whatever compiled code calls it."""
+    return _inner(function)
+
+
+def inlined(function: Function) -> Function:
+    """As `jit`, but without calls: `function` becomes part of its callers.
+
+    For what accesses, reclaim and ksmd's walks are made of: after a call everything has to be loaded anew, and such a
+    path without calls is half as fast again. Large functions with many callers are better left as `jit`.
+    """
+    return _inner(function, forceinline=True)
+
+
 def door(function: Function) -> Function:
     """Compile `function` as an entry from Python, kept on disk."""
-    compiled: Function = numba.njit(error_model="numpy", cache=True)(function)
+    compiled: Function = numba.njit(error_model="numpy", cache=True, **DOOR)(function)
     return compiled

@@ -29,11 +29,15 @@ _POSITION = {name: position for position, name in enumerate(ARRAYS)}
 
 
 class ColumnType(types.Type):
-    """One field of a table: a pointer, the type of its values, and the distance between two of them in bytes."""
+    """One field of a table: a pointer, the type of its values, the distance between two of them in bytes.
 
-    def __init__(self, kind: Any, stride: int) -> None:
-        self.kind, self.stride = kind, stride
-        super().__init__(name=f"Column({kind}, {stride})")
+    And its place: what lies in different places cannot be the same, so that after a write to one of them the compiled
+    code need not read the others anew.
+    """
+
+    def __init__(self, kind: Any, stride: int, place: str) -> None:
+        self.kind, self.stride, self.place = kind, stride, place
+        super().__init__(name=f"Column({kind}, {stride}, {place})")
 
 
 class TableType(types.Type):
@@ -53,7 +57,9 @@ class MemoryType(types.Type):
 
 MEMORY = MemoryType()
 MEMBERS: dict[str, Any] = {
-    name: TableType(name) if name in RECORDS else ColumnType(numba.from_dtype(ARRAYS[name]), ARRAYS[name].itemsize)
+    name: TableType(name)
+    if name in RECORDS
+    else ColumnType(numba.from_dtype(ARRAYS[name]), ARRAYS[name].itemsize, name)
     for name in t.Memory._fields
 }
 
@@ -81,8 +87,8 @@ class _TableFields(AttributeTemplate):
     def generic_resolve(self, table: TableType, name: str) -> Any:
         if (table.record, name) not in HOME:
             return None
-        array, kind, _offset = place_of(table.record, name)
-        return ColumnType(numba.from_dtype(kind), ARRAYS[array].itemsize)
+        array, kind, offset = place_of(table.record, name)
+        return ColumnType(numba.from_dtype(kind), ARRAYS[array].itemsize, f"{array}+{offset}")
 
 
 def _address(builder: Any, memory: Any, array: str) -> Any:
@@ -128,14 +134,24 @@ def _element(context: Any, builder: Any, column: ColumnType, pointer: Any, index
     return builder.bitcast(place, context.get_data_type(column.kind).as_pointer())
 
 
+def _say_place(builder: Any, access: Any, column: ColumnType) -> None:
+    """Mark a load or store with what can be there ("type-based alias analysis")."""
+    root = builder.module.add_metadata(["ksmlab memory"])
+    kind = builder.module.add_metadata([column.place, root])
+    access.set_metadata("tbaa", builder.module.add_metadata([kind, kind, ir.Constant(ir.IntType(64), 0)]))
+
+
 @lower_builtin(operator.getitem, ColumnType, types.int64)
 def _read_column(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.load(_element(context, builder, sig.args[0], args[0], args[1]))
+    load = builder.load(_element(context, builder, sig.args[0], args[0], args[1]))
+    _say_place(builder, load, sig.args[0])
+    return load
 
 
 @lower_builtin(operator.setitem, ColumnType, types.int64, types.Any)
 def _write_column(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    builder.store(args[2], _element(context, builder, sig.args[0], args[0], args[1]))
+    store = builder.store(args[2], _element(context, builder, sig.args[0], args[0], args[1]))
+    _say_place(builder, store, sig.args[0])
     return context.get_dummy_value()
 
 

@@ -6,7 +6,7 @@ decided or provided by others, and says why it stopped.
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import door, jit
+from ksmlab_core.mm._jit import door, inlined
 from ksmlab_core.mm._memory import FETCH_AHEAD, as_memory, prefetch
 from ksmlab_core.mm.fork import copy_pte_range
 from ksmlab_core.mm.ksm import (
@@ -50,6 +50,8 @@ from ksmlab_core.mm.mm_types import (
     NOW,
     NR_FRAMES,
     NR_FREE,
+    NR_FREE_ITEMS,
+    NR_FREE_NODES,
     NR_RESERVE,
     PG_LRU,
     PG_MLOCKED,
@@ -89,7 +91,7 @@ ACCESS_SIGBUS = 5  # the page could not be read from swap
 ACCESS_WAKE_KSWAPD = 6  # free frames have fallen below the low watermark
 
 
-@jit
+@inlined
 def _fetch_access_ahead(m, soon, later):
     """Let the processor fetch what accesses to these ptes will need: ptes first, then the slots that they name."""
     prefetch(m.pte_flags, later)
@@ -177,6 +179,7 @@ def access(
 
 KSMD_BUDGET = 10  # the budget is used up
 KSMD_LOW = 11  # too few free frames to go on
+KSMD_NO_RECORD = 12  # no rmap_item or no stable node is left, and the next page may need one
 
 
 @door
@@ -198,6 +201,9 @@ def ksmd(
     while done < budget:
         if stop_when_low and m.sc[NR_FREE] < m.sc[NR_RESERVE]:
             reason = KSMD_LOW
+            break
+        if m.sc[NR_FREE_ITEMS] == 0 or m.sc[NR_FREE_NODES] < 2:  # a page may need a node and a chain
+            reason = KSMD_NO_RECORD
             break
         if m.sc[KSM_QUEUE] > 0:
             if not ordered:
@@ -374,22 +380,23 @@ def swapin_facts(
 
 
 @door
-def reclaim_candidates(memory, out):
+def reclaim_candidates(memory, tried, offered, out):
     """The frames that a reclaim policy may choose from, ascending, into `out`; how many.
 
-    On an LRU list, evictable, not under writeback, and not a KSM page that is unmapped already and that its node keeps.
+    On an LRU list, evictable, not under writeback, not a KSM page that is unmapped already and that its node keeps, and
+    not `tried` before. `offered` receives for every frame whether it is one of them.
     """
     m = as_memory(memory)
     nodes_keep = m.sc[SW_NODE_HOLDS_REF] != 0
     n = 0
     for page in range(1, m.sc[NR_FRAMES] + 1):
         pg = m.frame.pg[page]
-        if pg & (PG_LRU | PG_UNEVICTABLE | PG_MLOCKED | PG_WRITEBACK) != PG_LRU:
-            continue
-        if nodes_keep and m.frame.mapcount[page] == 0 and page_stable_node(m, page) != NONE:
-            continue
+        candidate = pg & (PG_LRU | PG_UNEVICTABLE | PG_MLOCKED | PG_WRITEBACK) == PG_LRU and not tried[page]
+        if candidate and nodes_keep and m.frame.mapcount[page] == 0 and page_stable_node(m, page) != NONE:
+            candidate = False
+        offered[page] = candidate
         out[n] = page
-        n += 1
+        n += candidate
     return n
 
 

@@ -150,6 +150,8 @@ class _View:
 
     def contents(self, nodes: Any) -> Any:
         """What is compared on the way down at each of these nodes: its page's content, or what it had."""
+        if not self.sc[t.NODE_CONTENTS]:
+            return self.m.frame.content[self.m.node.kpage[nodes]]
         named = self.named(nodes) & (self.m.node.kind[nodes] != t.NODE_CHAIN)
         return np.where(named, self.m.frame.content[self.m.node.kpage[nodes]], self.m.node.content[nodes])
 
@@ -250,8 +252,8 @@ def _inv6(_checker: Checker, v: _View) -> Iterator[Violation]:
     stale = nodes[~v.named(nodes)] if v.sc[t.SW_NODE_HOLDS_REF] else nodes[:0]
     for node in stale[:4]:
         yield Violation("INV-6", f"node {node}", f"its frame {v.m.node.kpage[node]} does not name it")
-    kept = v.m.node.content[nodes] == v.m.frame.content[v.m.node.kpage[nodes]]
-    for node in nodes[v.named(nodes) & ~kept][:4]:
+    named = nodes[v.named(nodes)] if v.sc[t.NODE_CONTENTS] else nodes[:0]
+    for node in named[v.m.node.content[named] != v.m.frame.content[v.m.node.kpage[named]]][:4]:
         yield Violation("INV-6", f"node {node}", f"notes content {v.m.node.content[node]}, its page has another")
     owned = np.flatnonzero(v.ksm & (v.m.frame.mapping != t.NONE))
     for page in owned[v.m.node.kpage[v.m.frame.mapping[owned]] != owned][:4]:
@@ -349,6 +351,8 @@ def _inv8(_checker: Checker, v: _View) -> Iterator[Violation]:
 
 def _inv8_anon_vmas(v: _View) -> Iterator[Violation]:
     """The items of the ptes that map their node's page hold the anon_vma of the area: it is how reclaim finds them."""
+    if not v.sc[t.ITEM_ANON_VMAS]:
+        return
     ptes = v.present[v.ksm[v.frames] & (v.m.pte.rmap_item[v.present] != t.NONE)]
     items = v.m.pte.rmap_item[ptes]
     listed = (v.m.item.state[items] == t.ITEM_STABLE) & (v.m.item.head[items] == v.m.frame.mapping[v.target[ptes]])
@@ -382,7 +386,8 @@ def _inv9(_checker: Checker, v: _View) -> Iterator[Violation]:
             for tree in range(int(v.sc[t.NR_NODES]))
             for item in _in_order(v.m.item, int(v.sc[t.ROOT_UNSTABLE + tree]))
         ]
-        if sorted(reachable) != sorted((item, int(v.m.item.nid[item])) for item, age in ages.items() if age == 0):
+        trees = v.m.item.nid if v.sc[t.ITEM_AGES] else np.zeros_like(v.m.item.mm)
+        if sorted(reachable) != sorted((item, int(trees[item])) for item, age in ages.items() if age == 0):
             yield Violation("INV-9", "unstable tree", f"holds {reachable}, of this pass are {ages}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm._memory import FETCH_AHEAD, prefetch
 from ksmlab_core.mm.advisor import advisor_start_scan, advisor_stop_scan
 from ksmlab_core.mm.lru import lru_add_drain, lru_cache_add_lru, mark_page_accessed
@@ -22,6 +22,7 @@ from ksmlab_core.mm.mm_types import (
     COST_MERGE,
     COST_SCAN_KSM,
     COST_SCAN_PAGE,
+    ITEM_ANON_VMAS,
     ITEM_STABLE,
     ITEM_UNSTABLE,
     KSM_CHECKSUMS,
@@ -174,12 +175,12 @@ def ksm_exit(m, mm):
 # Pages at addresses
 
 
-@jit
+@inlined
 def ksm_test_exit(m, mm):
     return m.mm.users[mm] == 0
 
 
-@jit
+@inlined
 def _anon_page_at(m, p):
     """The PageAnon page that a pte maps, or NONE (not present, or the zero page)."""
     if p == NONE or not m.pte_flags[p] & PTE_PRESENT:
@@ -188,7 +189,7 @@ def _anon_page_at(m, p):
     return page if page_anon(m, page) else NONE
 
 
-@jit
+@inlined
 def _mergeable_pte(m, item):
     """The pte of an item whose area is still there and mergeable, or NONE."""
     mm = m.item.mm[item]
@@ -379,7 +380,7 @@ def _try_to_merge_with_zero_page(m, item, page):
 def _try_to_merge_with_ksm_page(m, item, page, kpage):
     vma = _vma_of(m, item)
     merged = vma != NONE and _try_to_merge_one_page(m, vma, page, kpage)
-    if merged:
+    if merged and m.sc[ITEM_ANON_VMAS]:
         m.item.anon_vma[item] = m.vma.anon_vma[vma]
     return merged
 
@@ -436,7 +437,7 @@ def _try_to_merge_two_pages(m, item, page, tree_item, tree_page):
 # One page (R-CMP)
 
 
-@jit
+@inlined
 def calc_checksum(content):
     """A 32-bit hash of the page's bytes (R-CMP-4). The zero page's is not 0, which is what a new item holds."""
     # Multipliers of 31 bits keep every product below 2**63, so that compiled and plain Python agree.
@@ -448,7 +449,7 @@ def calc_checksum(content):
     return ((x >> 16) ^ x) & 0xFFFFFFFF
 
 
-@jit
+@inlined
 def _checksum_changed(m, item, page):
     """Compare with ksmd's last look; a new value is kept and the page is left for this pass (R-CMP-4)."""
     m.sc[KSM_CHECKSUMS] += 1
@@ -463,7 +464,7 @@ def _checksum_changed(m, item, page):
     return True
 
 
-@jit
+@inlined
 def _unstable_tree_search_insert(m, item, page):
     """The item of an equal page in the unstable tree; else NONE, with `item` inserted or not (R-UNST-1, R-UNST-2)."""
     content = m.frame.content[page]
@@ -500,7 +501,7 @@ GROUP = 16  # pages; three numbers of each lie at the end of scratch: its frame,
 _WORTH_WHILE = 512  # records in a tree below which it is in the processor's cache anyway
 
 
-@jit
+@inlined
 def _next_step(m, page, other, left, right):
     """Left if the page's content is less, right if it is greater, NONE if they are equal or there is nothing there.
 
@@ -513,7 +514,7 @@ def _next_step(m, page, other, left, right):
     return on * (less * left + greater * right + 1) - 1
 
 
-@jit
+@inlined
 def _walk_stable_tree_ahead(m, n, base):
     """Walk the stable tree for the `n` frames in scratch from `base` on."""
     place, there = base + GROUP, base + 2 * GROUP
@@ -527,17 +528,17 @@ def _walk_stable_tree_ahead(m, n, base):
             if node != NONE:
                 m.scratch[there + i] = m.node.kpage[node]
                 prefetch(m.frame.content, m.node.kpage[node])
-                prefetch(m.node.kpage, m.node.rb_left[node])
-                prefetch(m.node.kpage, m.node.rb_right[node])
                 walking += 1
         for i in range(n):
             node = m.scratch[place + i]
             if node != NONE:
                 left, right = m.node.rb_left[node], m.node.rb_right[node]
-                m.scratch[place + i] = _next_step(m, m.scratch[base + i], m.scratch[there + i], left, right)
+                node = _next_step(m, m.scratch[base + i], m.scratch[there + i], left, right)
+                prefetch(m.node.kpage, node)
+                m.scratch[place + i] = node
 
 
-@jit
+@inlined
 def _walk_unstable_tree_ahead(m, n, base):
     place, there = base + GROUP, base + 2 * GROUP
     for i in range(n):
@@ -548,8 +549,6 @@ def _walk_unstable_tree_ahead(m, n, base):
         for i in range(n):
             t = m.scratch[place + i]
             if t != NONE:
-                prefetch(m.item.mm, m.item.rb_left[t])
-                prefetch(m.item.mm, m.item.rb_right[t])
                 p = _mergeable_pte(m, t)
                 page = NONE
                 if p != NONE and m.pte_flags[p] & PTE_PRESENT:
@@ -561,7 +560,9 @@ def _walk_unstable_tree_ahead(m, n, base):
             t = m.scratch[place + i]
             if t != NONE:
                 left, right = m.item.rb_left[t], m.item.rb_right[t]
-                m.scratch[place + i] = _next_step(m, m.scratch[base + i], m.scratch[there + i], left, right)
+                t = _next_step(m, m.scratch[base + i], m.scratch[there + i], left, right)
+                prefetch(m.item.mm, t)
+                m.scratch[place + i] = t
 
 
 @jit
@@ -582,7 +583,7 @@ def _walk_trees_ahead(m, p, vma):
         _walk_unstable_tree_ahead(m, n, base)
 
 
-@jit
+@inlined
 def _found_node(m, page):
     """The node to join: the page's own if it is a KSM page already, else one of equal content (R-STAB-1)."""
     node = page_stable_node(m, page)
@@ -624,7 +625,7 @@ def _merge_pair(m, item, page, tree_item):
         break_cow(m, item)
 
 
-@jit
+@inlined
 def cmp_and_merge_page(m, page, item):
     """What ksmd does with one page: R-CMP steps 1 to 6.
 
@@ -652,7 +653,7 @@ def cmp_and_merge_page(m, page, item):
         _merge_pair(m, item, page, tree_item)
 
 
-@jit
+@inlined
 def _scan_page(m, page, item):
     """R-SCAN-9: a KSM page whose item is listed is left alone; all others are compared. Costs one of the budget."""
     m.sc[KSM_PAGES_SCANNED] += 1
@@ -670,7 +671,7 @@ def _scan_page(m, page, item):
 # The cursor (R-SCAN)
 
 
-@jit
+@inlined
 def _get_next_rmap_item(m, mm, address):
     """The item of an address; those in front of it are freed; NONE when a new one cannot be had (R-SCAN-4)."""
     prev = m.sc[SCAN_PREV]
@@ -684,7 +685,7 @@ def _get_next_rmap_item(m, mm, address):
         free_rmap_item(m, item, prev)
 
 
-@jit
+@inlined
 def _next_in_vma(m, vma):
     """Move the cursor to the next present anon page of a vma; its pte, or NONE at the end of the vma."""
     if m.sc[SCAN_ADDRESS] < m.vma.vm_start[vma]:

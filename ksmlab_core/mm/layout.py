@@ -38,6 +38,13 @@ _FURTHER_PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "node": (("content",),),
 }
 
+# Fields that not every kernel has. Where they are not kept, the scalar is 0, the array is empty and nobody looks there.
+OPTIONAL: dict[tuple[str, str], int] = {
+    ("item", "anon_vma"): t.ITEM_ANON_VMAS,
+    ("item", "age"): t.ITEM_AGES,
+    ("node", "content"): t.NODE_CONTENTS,
+}
+
 
 def _part(records: np.dtype[Any], names: tuple[str, ...]) -> np.dtype[Any]:
     """These fields side by side, in the order of the record; fields that share a place there share one here."""

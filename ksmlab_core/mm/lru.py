@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm.mm_types import (
     LRU_ACTIVE_ANON,
     LRU_INACTIVE_ANON,
@@ -34,7 +34,7 @@ from ksmlab_core.mm.page_alloc import (
 )
 
 
-@jit
+@inlined
 def drain_lru_add(m, lru):
     """Move one batch (inactive or active) to its list, in the order in which the pages came (R-OBJ-15)."""
     n = m.sc[PVEC_COUNT + lru]
@@ -49,7 +49,7 @@ def drain_lru_add(m, lru):
         put_page(m, m.sc[PVEC + lru * PAGEVEC_SIZE + i])
 
 
-@jit
+@inlined
 def pagevec_move_tail(m):
     """Move the pages whose writeback has ended to the tail of the inactive list."""
     n = m.sc[PVEC_COUNT + PVEC_ROTATE]
@@ -63,14 +63,14 @@ def pagevec_move_tail(m):
         put_page(m, m.sc[PVEC + PVEC_ROTATE * PAGEVEC_SIZE + i])
 
 
-@jit
+@inlined
 def lru_add_drain(m):
     drain_lru_add(m, LRU_INACTIVE_ANON)
     drain_lru_add(m, LRU_ACTIVE_ANON)
     pagevec_move_tail(m)
 
 
-@jit
+@inlined
 def pagevec_add(m, page, batch):
     """Put a page into a batch; True when the batch is now full. The batch holds a reference."""
     get_page(m, page)
@@ -80,7 +80,7 @@ def pagevec_add(m, page, batch):
     return n + 1 == PAGEVEC_SIZE
 
 
-@jit
+@inlined
 def lru_cache_add_lru(m, page, lru):
     """Queue a page for the inactive or active list."""
     m.frame.pg[page] &= ~(PG_ACTIVE | PG_UNEVICTABLE)
@@ -121,12 +121,12 @@ def mark_page_accessed(m, page):
         m.frame.pg[page] |= PG_REFERENCED
 
 
-@jit
+@inlined
 def page_evictable(m, page):
     return (m.frame.pg[page] & PG_MLOCKED) == 0
 
 
-@jit
+@inlined
 def page_evictable_in(m, page, vma):
     """As `page_evictable`, for a page about to be mapped into `vma`: a locked one marks it mlocked."""
     if not page_evictable(m, page):
@@ -139,7 +139,7 @@ def page_evictable_in(m, page, vma):
     return False
 
 
-@jit
+@inlined
 def isolate_lru_page(m, page):
     """Take a page off its list, with a reference; False if it is on none."""
     if not m.frame.pg[page] & PG_LRU:

@@ -99,6 +99,17 @@ def profit(pages: Any, items: Any) -> Any:
     return pages * PAGE_SIZE - items * SIZEOF_RMAP_ITEM
 
 
+def _not_kept(kernel: Profile, nodes: int) -> set[tuple[str, str]]:
+    """The optional fields that this kernel never looks at (layout.OPTIONAL)."""
+    switches = kernel.switches
+    unused = {
+        ("item", "anon_vma"): switches["rmap_mode"] == "items-only",
+        ("item", "age"): nodes == 1 and "smart_scan" not in kernel.knobs,
+        ("node", "content"): switches["node_holds_ref"] and switches["stable_insert_equal"] == "fail",
+    }
+    return {field for field, is_unused in unused.items() if is_unused}
+
+
 class Machine(AddressSpaces):
     """One machine with its processes.
 
@@ -127,8 +138,8 @@ class Machine(AddressSpaces):
         drained: bool = True,
         nodes: int = 1,
     ) -> None:
-        super().__init__(State(frames, slots, nodes))
         self.kernel = kernel or profile("seed")
+        super().__init__(State(frames, slots, nodes, _not_kept(self.kernel, nodes)))
         self.drained = drained
         self.knobs: dict[str, int] = {}
         sysfs.set_defaults(self)
@@ -304,14 +315,23 @@ class Machine(AddressSpaces):
 
     def ksmd(self, budget: int, order: Int32 | None = None, stop_when_low: bool = True) -> tuple[int, int, int]:
         """Let ksmd look at up to `budget` pages; (looked at, entries of `order` used, reason)."""
-        mergeable = min(budget, self.nr_ptes)
-        self.state.reserve_items(mergeable + 1)
-        self.state.reserve_nodes(mergeable + 1 if self.sc[t.SW_CHAIN_EQUAL] else mergeable // 2 + 1)
         self._reserve_anon_vmas()
         ptes = order if order is not None else np.empty(0, np.int32)
-        result = doors.ksmd(*self.state.doors, budget, ptes, order is not None, stop_when_low)
-        sysfs.show_advised(self)
-        return int(result[0]), int(result[1]), int(result[2])
+        done = used = 0
+        while True:
+            left = (budget - done, ptes[used:], order is not None, stop_when_low)
+            n, taken, reason = (int(number) for number in doors.ksmd(*self.state.doors, *left))
+            done, used = done + n, used + taken
+            if reason != doors.KSMD_NO_RECORD:
+                sysfs.show_advised(self)
+                return done, used, reason
+            self._reserve_records(budget - done)
+
+    def _reserve_records(self, pages: int) -> None:
+        """Room for the rmap_items that `pages` more pages may need, and for some stable nodes."""
+        without_item = int(np.count_nonzero(self.state.m.pte.rmap_item[: self.nr_ptes] == t.NONE))
+        self.state.reserve_items(min(pages, without_item) + 1)  # the last one is never taken
+        self.state.reserve_nodes(max(64, self.state.m.node.kpage.size // 8) if self.sc[t.NR_FREE_NODES] < 2 else 2)
 
     def scan_pages(self, pages: int) -> int:
         """Let ksmd look at exactly `pages` pages, over the ends of passes; fewer only if nothing is registered."""

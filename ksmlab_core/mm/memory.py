@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm.lru import add_page_to_unevictable_list, lru_add_drain, lru_cache_add_lru, page_evictable_in
 from ksmlab_core.mm.mlock import clear_page_mlock, munlock_vma_page
 from ksmlab_core.mm.mm_types import (
@@ -12,6 +12,7 @@ from ksmlab_core.mm.mm_types import (
     COW_KSM,
     DECIDED_PTE,
     DECISION,
+    ITEM_ANON_VMAS,
     ITEM_STABLE,
     KSM_QUEUE,
     KSM_QUEUE_HEAD,
@@ -101,14 +102,14 @@ SWAPIN_SHARE = 3
 SWAPIN_DEFER = 4
 
 
-@jit
+@inlined
 def install_pte(m, p, page, flags):
     """A present pte, born young where the architecture does that (R-OBJ-8)."""
     m.pte_flags[p] = PTE_PRESENT | flags | (PTE_YOUNG if m.sc[SW_BORN_YOUNG] else 0)
     m.pte_target[p] = page
 
 
-@jit
+@inlined
 def _mkwrite(m, p):
     """PTE_WRITE if the area may be written at all."""
     return PTE_WRITE if m.vma.vm_flags[m.pte.vma[p]] & VM_WRITE else 0
@@ -209,7 +210,7 @@ def unshare_page(m, p):
 # Swap-in
 
 
-@jit
+@inlined
 def swapin_needs_copy(m, page, p):
     """The copy test, exact: another anon_vma or another place in it (R-SWAPIN-3).
 
@@ -244,7 +245,7 @@ def copy_swapped_in(m, page, p):
     return new
 
 
-@jit
+@inlined
 def _take_decision(m, p):
     """The policy's answer for this pte, used once; SWAPIN_KERNEL where none was given."""
     if m.sc[DECIDED_PTE] != p:
@@ -267,7 +268,8 @@ def _join_node(m, p, node):
     if item == NONE or (m.item.state[item] == ITEM_STABLE and m.item.head[item] == node):
         return
     remove_rmap_item_from_tree(m, item)
-    m.item.anon_vma[item] = m.vma.anon_vma[m.pte.vma[p]]
+    if m.sc[ITEM_ANON_VMAS]:
+        m.item.anon_vma[item] = m.vma.anon_vma[m.pte.vma[p]]
     stable_tree_append(m, item, node)
 
 
@@ -328,7 +330,7 @@ def _do_swap_page(m, p, write):
         page = copy_swapped_in(m, page, p)
         if page == NONE:
             return VM_FAULT_OOM
-        if decision == SWAPIN_DEFER and m.sc[KSM_QUEUE] < m.sc[QUEUE_SIZE]:
+        if decision == SWAPIN_DEFER:  # whoever decided so has made room
             m.queue[(m.sc[KSM_QUEUE_HEAD] + m.sc[KSM_QUEUE]) % m.sc[QUEUE_SIZE]] = p
             m.sc[KSM_QUEUE] += 1
             m.sc[SWAPIN_DEFERRED] += 1

@@ -254,6 +254,9 @@ for _ in range(NR_PVEC * PAGEVEC_SIZE - 1):
     next(_scalar)
 NR_WRITEBACK = next(_scalar)  # pages under writeback, in scratch until end_writeback
 
+ITEM_ANON_VMAS = next(_scalar)  # 1: the field item.anon_vma is kept (layout.OPTIONAL)
+ITEM_AGES = next(_scalar)  # 1: item.age, item.remaining_skips and item.nid are
+NODE_CONTENTS = next(_scalar)  # 1: node.content is
 FREE_ITEM = next(_scalar)  # heads of the free lists of records
 FREE_NODE = next(_scalar)
 NR_FREE_ITEMS = next(_scalar)
@@ -291,7 +294,6 @@ KSM_QUEUE_HEAD = next(_scalar)
 
 # Knobs of later kernels, as the machine's code reads them (sysfs.py). At 0 the mechanism is not there.
 KSM_SMART_SCAN = next(_scalar)
-KSM_KEEPS_AGES = next(_scalar)  # 1: the kernel has smart_scan, on or off, so items have an age
 KSM_USE_ZERO_PAGES = next(_scalar)
 KSM_MAX_PAGE_SHARING = next(_scalar)
 KSM_ONE_TREE_PER_NODE = next(_scalar)  # merge_across_nodes the other way round

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm.mm_types import (
     COST_ZERO_FILL,
     FAIL_ALLOC_PAGE,
@@ -32,7 +32,7 @@ from ksmlab_core.mm.mm_types import (
 from ksmlab_core.mm.numa import node_to_take_from, page_to_nid
 
 
-@jit
+@inlined
 def fail_now(m, counter):
     """Count down to a failure that was asked for; True when this attempt is the one that fails."""
     left = m.sc[counter]
@@ -42,17 +42,17 @@ def fail_now(m, counter):
     return left == 1
 
 
-@jit
+@inlined
 def page_anon(m, page):
     return (m.frame.pg[page] & PAGE_MAPPING_ANON) != 0
 
 
-@jit
+@inlined
 def page_ksm(m, page):
     return (m.frame.pg[page] & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_FLAGS
 
 
-@jit
+@inlined
 def page_anon_vma(m, page):
     """The anon_vma of an ordinary anon page; NONE for KSM pages and pages never mapped (R-OBJ-9)."""
     if (m.frame.pg[page] & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_ANON:
@@ -60,7 +60,7 @@ def page_anon_vma(m, page):
     return NONE
 
 
-@jit
+@inlined
 def page_stable_node(m, page):
     """The stable node of a KSM page; NONE for orphans and for pages that are not KSM."""
     if (m.frame.pg[page] & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_FLAGS:
@@ -68,7 +68,7 @@ def page_stable_node(m, page):
     return NONE
 
 
-@jit
+@inlined
 def alloc_page(m):
     """A frame with one reference, or NONE when none is free or a failure was asked for."""
     if fail_now(m, FAIL_ALLOC_PAGE) or m.sc[NR_FREE] == 0:
@@ -101,19 +101,19 @@ def alloc_zeroed_page(m):
     return page
 
 
-@jit
+@inlined
 def get_page(m, page):
     if page != ZERO_PAGE:
         m.frame.refcount[page] += 1
 
 
-@jit
+@inlined
 def trylock_page(m, page):
     """False while somebody else holds the page lock (the `lock` step of a script)."""
     return (m.frame.pg[page] & PG_LOCKED) == 0
 
 
-@jit
+@inlined
 def lru_of(m, page):
     """The LRU list that a page's flags put it on: unevictable, active or inactive."""
     pg = m.frame.pg[page]
@@ -122,7 +122,7 @@ def lru_of(m, page):
     return 1 if pg & PG_ACTIVE else 0
 
 
-@jit
+@inlined
 def add_page_to_lru_list(m, page, lru):
     """Put a page at the head of a list."""
     f = m.frame
@@ -137,7 +137,7 @@ def add_page_to_lru_list(m, page, lru):
     m.sc[LRU_COUNT + lru] += 1
 
 
-@jit
+@inlined
 def add_page_to_lru_tail(m, page, lru):
     f = m.frame
     tail = m.sc[LRU_TAIL + lru]
@@ -151,7 +151,7 @@ def add_page_to_lru_tail(m, page, lru):
     m.sc[LRU_COUNT + lru] += 1
 
 
-@jit
+@inlined
 def del_page_from_lru_list(m, page, lru):
     f = m.frame
     before = f.lru_prev[page]
@@ -167,7 +167,7 @@ def del_page_from_lru_list(m, page, lru):
     m.sc[LRU_COUNT + lru] -= 1
 
 
-@jit
+@inlined
 def put_page(m, page):
     """Drop one reference; the last one frees the page, off its LRU list and out of NR_MLOCK."""
     if page == ZERO_PAGE:

@@ -7,14 +7,14 @@ which counts where a tree over changing contents goes stale.
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm.mm_types import NONE
 
 RED = 0
 BLACK = 1
 
 
-@jit
+@inlined
 def rb_link(t, sc, root, n, parent, left):
     """Hang `n` under `parent` (NONE: it becomes the root) as left or right child, and rebalance."""
     t.rb_parent[n] = parent
@@ -30,7 +30,7 @@ def rb_link(t, sc, root, n, parent, left):
     _insert_color(t, sc, root, n)
 
 
-@jit
+@inlined
 def _replace_child(t, sc, root, parent, old, new):
     if parent == NONE:
         sc[root] = new
@@ -53,7 +53,7 @@ def rb_replace(t, sc, root, old, new):
         t.rb_parent[right] = new
 
 
-@jit
+@inlined
 def _rotate(t, sc, root, n, left):
     """Rotate `n` down to the left (or right); its other child takes its place."""
     parent = t.rb_parent[n]
@@ -74,7 +74,7 @@ def _rotate(t, sc, root, n, left):
     t.rb_parent[n] = child
 
 
-@jit
+@inlined
 def _insert_color(t, sc, root, n):
     while True:
         parent = t.rb_parent[n]
@@ -137,7 +137,7 @@ def rb_erase(t, sc, root, n):
         _erase_color(t, sc, root, child, parent)
 
 
-@jit
+@inlined
 def _erase_color(t, sc, root, n, parent):
     while (n == NONE or t.rb_color[n] == BLACK) and n != sc[root]:
         left = t.rb_left[parent] == n

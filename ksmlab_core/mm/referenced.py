@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm.mm_types import (
     COST_REFERENCED,
     MEMCG_RECLAIM,
@@ -27,12 +27,12 @@ from ksmlab_core.mm.rmap import (
 )
 
 
-@jit
+@inlined
 def _in_reclaimed_memcg(m, mm):
     return m.sc[MEMCG_RECLAIM] == 0 or (m.mm.mm_flags[mm] & MMF_IN_MEMCG) != 0
 
 
-@jit
+@inlined
 def _clear_young(m, p):
     m.sc[TICK] += m.sc[COST_REFERENCED]
     young = (m.pte_flags[p] & PTE_YOUNG) != 0
@@ -92,7 +92,7 @@ def _page_referenced_at_items(m, page, node):
     return referenced
 
 
-@jit
+@inlined
 def _page_referenced_anon(m, page):
     """(young ptes, VM_LOCKED seen) over the vmas of the page's anon_vma."""
     mapcount = m.frame.mapcount[page]
@@ -113,7 +113,7 @@ def _page_referenced_anon(m, page):
     return referenced, locked
 
 
-@jit
+@inlined
 def page_referenced(m, page, is_locked):
     """(how often the page was used since last asked, VM_LOCKED seen); clears what it counts (R-REF-1, R-REF-2)."""
     used = test_and_clear_referenced(m, page)

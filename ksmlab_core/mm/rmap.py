@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm._memory import prefetch
 from ksmlab_core.mm.lru import (
     add_page_to_unevictable_list,
@@ -68,7 +68,7 @@ TTU_IGNORE_ACCESS = 1 << 9
 # Addresses
 
 
-@jit
+@inlined
 def find_vma(m, mm, address):
     """The first vma that ends above `address`; NONE if there is none. It may begin above it too."""
     vma = m.mm.mmap[mm]
@@ -77,7 +77,7 @@ def find_vma(m, mm, address):
     return vma
 
 
-@jit
+@inlined
 def pte_at(m, mm, address):
     """The pte of an address, or NONE where no vma is."""
     vma = find_vma(m, mm, address)
@@ -99,7 +99,7 @@ def linear_page_index(m, p):
     return m.vma.vm_pgoff[vma] + p - m.vma.pte_base[vma]
 
 
-@jit
+@inlined
 def vma_pte(m, page, vma):
     """The pte at which an ordinary anon page would be in this vma, or NONE when that is outside of it."""
     offset = m.frame.index[page] - m.vma.vm_pgoff[vma]
@@ -108,7 +108,7 @@ def vma_pte(m, page, vma):
     return m.vma.pte_base[vma] + offset
 
 
-@jit
+@inlined
 def fetch_mapping_ahead(m, page):
     """Let the processor fetch the pte and the slot of a page that reclaim will come to soon."""
     f = m.frame
@@ -122,7 +122,7 @@ def fetch_mapping_ahead(m, page):
     prefetch(m.slot.refs, f.private[page])
 
 
-@jit
+@inlined
 def page_check_address(m, page, p):
     """Does this pte map this page?"""
     return p != NONE and (m.pte_flags[p] & PTE_PRESENT) != 0 and m.pte_target[p] == page
@@ -200,14 +200,14 @@ def anon_vma_prepare(m, vma):
 # Adding and removing mappings
 
 
-@jit
+@inlined
 def _set_anon_rmap(m, page, p):
     m.frame.pg[page] = (m.frame.pg[page] & ~PAGE_MAPPING_FLAGS) | PAGE_MAPPING_ANON
     m.frame.mapping[page] = m.vma.anon_vma[m.pte.vma[p]]
     m.frame.index[page] = linear_page_index(m, p)
 
 
-@jit
+@inlined
 def page_add_anon_rmap(m, page, p):
     """One more pte maps the page; the first mapper of an ordinary page fixes where it belongs (R-RMAP-1)."""
     m.frame.mapcount[page] += 1
@@ -233,7 +233,7 @@ def page_add_new_anon_rmap(m, page, p):
         add_page_to_unevictable_list(m, page)
 
 
-@jit
+@inlined
 def page_remove_rmap(m, page):
     m.frame.mapcount[page] -= 1
     if m.frame.mapcount[page] == 0 and page_anon(m, page):
@@ -280,7 +280,7 @@ def pte_in(m, item, vma):
 # Taking it away
 
 
-@jit
+@inlined
 def join_mmlist(m, mm, after):
     """Put a process that has swap ptes on the ring that swapoff walks."""
     if m.mm.list_next[mm] != NONE:
@@ -304,7 +304,7 @@ def mlock_vma_page(m, page):
         putback_lru_page(m, page)
 
 
-@jit
+@inlined
 def _try_to_unmap_one(m, page, p, vm_flags, flags):
     """Turn one pte of the page into a swap pte (R-TTU-4)."""
     if not page_check_address(m, page, p):
@@ -382,7 +382,7 @@ def _try_to_unmap_ksm(m, page, flags):
     return _try_to_unmap_at_items(m, page, node, flags)
 
 
-@jit
+@inlined
 def _try_to_unmap_anon(m, page, flags):
     result = SWAP_AGAIN
     av = page_anon_vma(m, page)
@@ -397,7 +397,7 @@ def _try_to_unmap_anon(m, page, flags):
     return result
 
 
-@jit
+@inlined
 def try_to_unmap(m, page, flags):
     """Turn all ptes of a page into swap ptes, as far as the rules let it (R-TTU-1 to R-TTU-6)."""
     result = _try_to_unmap_ksm(m, page, flags) if page_ksm(m, page) else _try_to_unmap_anon(m, page, flags)

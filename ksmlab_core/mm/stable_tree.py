@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm._memory import prefetch
 from ksmlab_core.mm.mm_types import (
     COST_COMPARE,
     FAIL_RMAP_ITEM,
     FAIL_STABLE_NODE,
     FREE_ITEM,
+    ITEM_AGES,
     ITEM_NONE,
     ITEM_STABLE,
     ITEM_UNSTABLE,
     KSM_COMPARES,
-    KSM_KEEPS_AGES,
     KSM_ORPHANS,
     KSM_PAGES_SHARED,
     KSM_PAGES_SHARING,
     KSM_PAGES_UNSHARED,
     KSM_RMAP_ITEMS,
     NODE_CHAIN,
+    NODE_CONTENTS,
     NODE_PLAIN,
     NONE,
     NR_FREE_ITEMS,
@@ -67,13 +68,13 @@ def _memcmp(m, content, other):
     return 1 if content > other else 0
 
 
-@jit
+@inlined
 def compare(m, content, page):
     """memcmp of a page's bytes with the given content: negative, 0 or positive."""
     return _memcmp(m, content, m.frame.content[page])
 
 
-@jit
+@inlined
 def set_page_stable_node(m, page, node):
     """Make a page a KSM page; without a node it is an orphan (R-OBJ-9)."""
     m.frame.pg[page] = (m.frame.pg[page] & ~PG_ANON_EXCLUSIVE) | PAGE_MAPPING_FLAGS
@@ -177,7 +178,7 @@ def remove_all_stable_nodes(m, records):
 # The tree
 
 
-@jit
+@inlined
 def stable_tree_search(m, content, tree):
     """The node to join of a KSM page of this content, or NONE (R-STAB-1, R-B-MAX-2).
 
@@ -211,7 +212,8 @@ def stable_tree_twin(m, content, tree):
     """The node that a KSM page of this content has, or NONE. Unlike the search this changes nothing, stale or not."""
     node = m.sc[ROOT_STABLE + tree]
     while node != NONE:
-        order = _memcmp(m, content, m.node.content[node])
+        at_node = m.node.content[node] if m.sc[NODE_CONTENTS] else m.frame.content[m.node.kpage[node]]
+        order = _memcmp(m, content, at_node)
         if order == 0:
             if m.node.kind[node] == NODE_CHAIN:
                 return _dup_that_is_there(m, node)
@@ -280,7 +282,8 @@ def _new_stable_node(m, kpage, tree, equal, parent, left):
         return NONE
     node = take_node(m)
     m.node.kpage[node] = kpage
-    m.node.content[node] = m.frame.content[kpage]
+    if m.sc[NODE_CONTENTS]:
+        m.node.content[node] = m.frame.content[kpage]
     m.node.nid[node] = tree
     if equal == NONE:
         rb_link(m.node, m.sc, ROOT_STABLE + tree, node, parent, left)
@@ -382,7 +385,7 @@ def new_rmap_item(m, mm, address, before):
     t.oldchecksum[item] = 0
     t.state[item] = ITEM_NONE
     t.changes[item] = 0
-    if m.sc[KSM_KEEPS_AGES]:
+    if m.sc[ITEM_AGES]:
         t.age[item] = 0
         t.remaining_skips[item] = 0
     t.last_look[item] = NONE

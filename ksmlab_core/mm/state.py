@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Collection
 from typing import Any
 
 import numba
 import numpy as np
 
 from ksmlab_core.mm import mm_types as t
-from ksmlab_core.mm.layout import ARRAYS, RECORDS, parts_of
+from ksmlab_core.mm.layout import ARRAYS, HOME, OPTIONAL, RECORDS, parts_of
 
 Array = np.ndarray[Any, Any]
 SCRATCH_TAIL = 64  # entries of scratch behind those for every frame: pages or places that one step works on
-_INITIAL = {"vma": 64, "mm": 64, "anon": 64, "pte": 1024, "item": 256, "node": 64}
+_INITIAL = {"vma": 64, "mm": 64, "anon": 64, "pte": 1024, "item": 256, "node": 64, "queue": 64}
+
+
+_HUGE = 1 << 21  # bytes of a huge page
+
+
+def _zeros(length: int, kind: np.dtype[Any]) -> Array:
+    """A zeroed array; large ones in huge pages, as far as they fill whole ones.
+
+    The records are met in random order, and with small pages much of the time would go into translating addresses.
+    """
+    size = length * kind.itemsize
+    if size < _HUGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.zeros(length, kind)
+    area = mmap.mmap(-1, size + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    everything = np.frombuffer(area, np.uint8)
+    start = -everything.ctypes.data % _HUGE
+    try:
+        area.madvise(mmap.MADV_HUGEPAGE, start, size // _HUGE * _HUGE)
+    except OSError:
+        return np.zeros(length, kind)  # a kernel without huge pages
+    return everything[start : start + size].view(kind)
 
 
 def _link(links: Array, first: int) -> None:
@@ -32,24 +55,27 @@ class State:
     m: t.Memory
     doors: tuple[Any, ...]
 
-    def __init__(self, frames: int, slots: int, nodes: int = 1) -> None:
+    def __init__(self, frames: int, slots: int, nodes: int = 1, without: Collection[tuple[str, str]] = ()) -> None:
+        """Frames, swap slots, NUMA nodes, and the fields of layout.OPTIONAL that need not be kept."""
+        missing = {HOME[field] for field in without}
         sizes = {
             "frame": frames + 1,
             "last_access": frames + 1,
             "slot": slots + 1,
             "sc": t.NR_SCALARS,
             "scratch": frames + 1 + SCRATCH_TAIL,
-            "queue": max(1024, frames // 16),
             "pte_flags": _INITIAL["pte"],
             "pte_target": _INITIAL["pte"],
             **_INITIAL,
         }
         self.arrays: dict[str, Array] = {
-            name: np.zeros(sizes[name.partition(".")[0]], kind) for name, kind in ARRAYS.items()
+            name: _zeros(0 if name in missing else sizes[name.partition(".")[0]], kind) for name, kind in ARRAYS.items()
         }
         self._publish()
         self._prepare()
         self._divide(nodes)
+        for field, scalar in OPTIONAL.items():
+            self.arrays["sc"][scalar] = field not in without
         self._publish()
 
     def _prepare(self) -> None:
@@ -119,7 +145,8 @@ class State:
         old = self.arrays[name]
         if size <= len(old):
             return len(old)
-        new = np.zeros(max(size, len(old) + len(old) // 2), old.dtype)
+        # Small arrays by half, so that they seldom move; large ones by little, so that memory is not wasted.
+        new = _zeros(max(size, len(old) + max(min(len(old) // 2, 1024), len(old) // 32)), old.dtype)
         new[: len(old)] = old
         self.arrays[name] = new
         return len(old)
@@ -143,7 +170,8 @@ class State:
             return
         size = len(self.arrays[name]) + missing
         for part in parts_of(name):
-            first = self._extend(part, size)
+            if len(self.arrays[part]):  # else it is not kept
+                first = self._extend(part, size)
         self._publish()
         records = getattr(self.m, name)
         getattr(records, mark)[first:] = t.NONE
@@ -161,6 +189,20 @@ class State:
     def reserve_nodes(self, more: int) -> None:
         """Let at least `more` stable nodes be free."""
         self._grow_free_list("node", "hlist", "kpage", t.FREE_NODE, t.NR_FREE_NODES, more)
+
+    def reserve_queue(self) -> None:
+        """Let one more pte wait at the head of ksmd's queue; an address that waits twice keeps its first place."""
+        sc, old = self.arrays["sc"], self.arrays["queue"]
+        n = int(sc[t.KSM_QUEUE])
+        if n < len(old):
+            return
+        waiting = np.roll(old, -int(sc[t.KSM_QUEUE_HEAD]))
+        waiting = waiting[np.sort(np.unique(waiting, return_index=True)[1])]
+        queue = _zeros(max(len(old), 2 * len(waiting)), old.dtype)
+        queue[: len(waiting)] = waiting
+        self.arrays["queue"] = queue
+        sc[t.KSM_QUEUE_HEAD], sc[t.KSM_QUEUE], sc[t.QUEUE_SIZE] = 0, len(waiting), len(queue)
+        self._publish()
 
     def reserve_anon_vmas(self, more: int) -> None:
         """Let at least `more` anon_vmas be unused."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm.lru import lru_add_drain, lru_cache_add_lru, rotate_reclaimable_page
 from ksmlab_core.mm.mm_types import (
     COST_SWAP_LOOKUP,
@@ -46,25 +46,25 @@ from ksmlab_core.mm.page_alloc import (
 )
 
 
-@jit
+@inlined
 def nr_swap_pages(m):
     """Free slots."""
     return m.sc[SWAP_MAX] - 1 - m.sc[SWAP_INUSE] if m.sc[SWAP_ON] else 0
 
 
-@jit
+@inlined
 def vm_swap_full(m):
     """Less than half of the swap space is free (R-RECL-4)."""
     total = m.sc[SWAP_MAX] - 1 if m.sc[SWAP_ON] else 0
     return nr_swap_pages(m) * 2 < total
 
 
-@jit
+@inlined
 def slot_in_use(m, e):
     return m.slot.refs[e] != 0 or m.slot.frame[e] != NONE
 
 
-@jit
+@inlined
 def _free_slot_if_unused(m, e):
     if slot_in_use(m, e):
         return
@@ -76,7 +76,7 @@ def _free_slot_if_unused(m, e):
         m.sc[SWAP_HIGHEST] = e
 
 
-@jit
+@inlined
 def delete_from_swap_cache(m, page):
     """Take a page out of the swap cache: its slot loses the cache mark, the page the cache's reference."""
     e = m.frame.private[page]
@@ -88,7 +88,7 @@ def delete_from_swap_cache(m, page):
     put_page(m, page)
 
 
-@jit
+@inlined
 def try_to_free_swap(m, page):
     """Leave the swap cache if no swap pte names the slot any more; the page becomes dirty (R-FREE-1)."""
     pg = m.frame.pg[page]
@@ -168,7 +168,7 @@ def get_swap_page(m):
     return found
 
 
-@jit
+@inlined
 def _add_to_swap_cache(m, page, e):
     get_page(m, page)
     m.frame.pg[page] |= PG_SWAPCACHE
@@ -188,7 +188,7 @@ def add_to_swap(m, page):
     return True
 
 
-@jit
+@inlined
 def swap_duplicate(m, e):
     """One more swap pte names the slot; False when the count would need a continuation that cannot be had."""
     if m.slot.refs[e] >= SLOT_MAP_MAX and fail_now(m, FAIL_SWAP_CONTINUATION):
@@ -197,7 +197,7 @@ def swap_duplicate(m, e):
     return True
 
 
-@jit
+@inlined
 def swap_free(m, e):
     """One swap pte fewer names the slot."""
     m.slot.refs[e] -= 1
@@ -244,7 +244,7 @@ def reuse_swap_page(m, page):
     return n <= 1
 
 
-@jit
+@inlined
 def _swap_readpage(m, page, e):
     """Read the slot; an asked-for I/O error leaves the page not uptodate (R-SWAPIN-8)."""
     m.sc[PSWPIN] += 1
@@ -254,7 +254,7 @@ def _swap_readpage(m, page, e):
         m.frame.pg[page] |= PG_UPTODATE
 
 
-@jit
+@inlined
 def read_swap_cache_async(m, e):
     """The slot's page, read if it is not cached, with a reference for the caller; NONE without a frame or a slot."""
     if m.slot.frame[e] != NONE:
@@ -273,7 +273,7 @@ def read_swap_cache_async(m, e):
     return page
 
 
-@jit
+@inlined
 def swapin_readahead(m, e):
     """Read the aligned window of slots in use without a gap around `e`, then `e` itself (R-SWAPIN-1)."""
     m.sc[TICK] += m.sc[COST_SWAP_LOOKUP]
@@ -298,7 +298,7 @@ def swapin_readahead(m, e):
     return read_swap_cache_async(m, e)
 
 
-@jit
+@inlined
 def swap_writepage(m, page):
     """Write a page to its slot, or leave the cache when nobody refers to the slot any more (R-RECL-7)."""
     if try_to_free_swap(m, page):

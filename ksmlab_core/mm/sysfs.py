@@ -37,7 +37,6 @@ def set_defaults(machine: Machine) -> None:
     """Give every knob of the machine's kernel its default."""
     for name, knob in machine.kernel.knobs.items():
         _put(machine, name, knob.default or 0)
-    machine.sc[t.KSM_KEEPS_AGES] = "smart_scan" in machine.kernel.knobs
 
 
 def store(machine: Machine, name: str, value: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm._memory import FETCH_AHEAD, prefetch
 from ksmlab_core.mm.lru import isolate_lru_page, lru_add_drain, page_evictable, putback_lru_page
 from ksmlab_core.mm.mm_types import (
@@ -85,13 +85,13 @@ PAGE_KEPT = 8
 # The active list
 
 
-@jit
+@inlined
 def _put_on_list(m, page, lru):
     m.frame.pg[page] |= PG_LRU
     add_page_to_lru_list(m, page, lru)
 
 
-@jit
+@inlined
 def _fetch_tail_ahead(m, page, n):
     """Let the processor fetch what a visit to `page` and the n-1 pages in front of it on its list will need.
 
@@ -104,7 +104,7 @@ def _fetch_tail_ahead(m, page, n):
     return page
 
 
-@jit
+@inlined
 def _fetch_next(m, page):
     """The page in front of `page` on its list, being fetched; a hint, so a page that has left its list will do."""
     if page == NONE:
@@ -161,12 +161,12 @@ def inactive_anon_is_low(m):
 # One page of the inactive list
 
 
-@jit
+@inlined
 def _mapping_inuse(m, page):
     return m.frame.mapcount[page] > 0 or (m.frame.pg[page] & PG_SWAPCACHE) != 0
 
 
-@jit
+@inlined
 def _activate(m, page):
     if m.frame.pg[page] & PG_SWAPCACHE and vm_swap_full(m):
         try_to_free_swap(m, page)
@@ -200,7 +200,7 @@ def _cull_mlocked(m, page):
     return PAGE_CULLED
 
 
-@jit
+@inlined
 def _pageout(m, page):
     """Write a dirty page; True when reclaim may go on to free it (R-RECL-6, R-RECL-7)."""
     if m.frame.refcount[page] != 2:
@@ -214,7 +214,7 @@ def _pageout(m, page):
     return not m.frame.pg[page] & PG_DIRTY
 
 
-@jit
+@inlined
 def _why_kept(m, page):
     """What keeps an unmapped page: its stable node (R-RECL-6), somebody's reference, or only the order of visits."""
     if m.sc[SW_NODE_HOLDS_REF] and page_stable_node(m, page) != NONE:
@@ -222,7 +222,7 @@ def _why_kept(m, page):
     return PAGE_PINNED if m.frame.refcount[page] > 2 else PAGE_KEPT
 
 
-@jit
+@inlined
 def _free_isolated(m, page):
     """Take a clean page that only the swap cache and reclaim hold out of the cache, and free it (R-RECL-4 #13, #14)."""
     if not m.frame.pg[page] & PG_SWAPCACHE or m.frame.refcount[page] != 2 or m.frame.pg[page] & PG_DIRTY:
@@ -233,7 +233,7 @@ def _free_isolated(m, page):
     return PAGE_FREED
 
 
-@jit
+@inlined
 def shrink_page(m, page, ignore_access):
     """The table R-RECL-4 for one isolated page; PAGE_*. A page culled or freed is no longer isolated.
 
@@ -273,7 +273,7 @@ def shrink_page(m, page, ignore_access):
     return _free_isolated(m, page)
 
 
-@jit
+@inlined
 def _putback_kept(m, page):
     """Give a page that reclaim kept or activated back to its list."""
     if not page_evictable(m, page):
@@ -286,7 +286,7 @@ def _putback_kept(m, page):
     put_page(m, page)
 
 
-@jit
+@inlined
 def _isolate_inactive(m):
     """Up to a cluster of pages from the inactive tail, oldest first, into the end of scratch; how many."""
     base = m.sc[SCRATCH_SIZE] - SWAP_CLUSTER_MAX

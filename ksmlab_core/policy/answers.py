@@ -45,7 +45,7 @@ def check_victims(policy: Policy, answer: Any, n: int, candidates: NDArray[Any],
     return victims
 
 
-def check_decision(policy: Policy, answer: Any, fault: SwapinFault, *, share_supported: bool = True) -> Swapin:
+def check_decision(policy: Policy, answer: Any, fault: SwapinFault) -> Swapin:
     """The decision on a swap-in.
 
     Raises:
@@ -55,7 +55,7 @@ def check_decision(policy: Policy, answer: Any, fault: SwapinFault, *, share_sup
         _wrong(policy, "swapin", "decide", f"answered {_shown(answer)}; it must answer a Swapin")
     if answer is Swapin.REMERGE and fault.ksm_twin is None:
         _wrong(policy, "swapin", "decide", f"answered REMERGE for {_page(fault)}, which has no ksm_twin")
-    if answer is Swapin.SHARE and not share_supported:
+    if answer is Swapin.SHARE and not fault.shareable:
         _wrong(policy, "swapin", "decide", f"answered SHARE for {_page(fault)}, which cannot become a KSM page now")
     return answer
 

@@ -61,6 +61,7 @@ class SwapinFault:
     cached: bool = False  # the page was found in the swap cache (a minor fault)
     mapcount: int = 0  # ptes that map the page in the swap cache
     references: int = 1  # swap ptes that name the slot, this one included
+    shareable: bool = False  # SHARE is possible: nobody maps the page yet, and its content is in no KSM page
     ksm_twin: Twin | None = None  # the KSM page of equal content, if there is one now
     kernel: Swapin = Swapin.KERNEL  # what the kernel would do: COPY, or KERNEL: map the page as it is
     now_ns: int = 0  # simulated time, ns

@@ -34,36 +34,37 @@ class _MachineFrames(FrameColumns):
     def __init__(self, machine: Machine, index: Any, last_ask_ns: int) -> None:
         now = int(machine.sc[t.NOW])
         super().__init__(now_ns=now, length=len(index))
-        vars(self).update(_machine=machine, _index=index, _last_ask_ns=last_ask_ns)
+        rows = index.astype(np.intp)  # the form in which numpy gathers fastest
+        vars(self).update(_machine=machine, _index=index, _rows=rows, _last_ask_ns=last_ask_ns)
 
     def _column(self, name: str) -> Any:
         own = vars(self)
-        machine, index = own["_machine"], own["_index"]
+        machine, rows = own["_machine"], own["_rows"]
         m = machine.state.m
         if name == "index":
-            return index
+            return own["_index"]
         if name == "mapcount":
-            return m.frame.mapcount[index]
+            return m.frame.mapcount[rows]
         if name == "referenced":
-            return m_last_access(machine)[index] > own["_last_ask_ns"]
+            return m_last_access(machine).take(rows) > own["_last_ask_ns"]
         if name == "last_access_ns":
-            return m_last_access(machine)[index]
+            return m_last_access(machine).take(rows)
         if name == "inserted":
-            return m.frame.inserted[index]
+            return m.frame.inserted.take(rows)
         if name == "age_ns":
-            return np.maximum(self.now_ns - m.frame.inserted[index], 0)
+            return np.maximum(self.now_ns - m.frame.inserted.take(rows), 0)
         if name == "mlocked":
-            return (m.frame.pg[index] & t.PG_MLOCKED) != 0
+            return (m.frame.pg[rows] & t.PG_MLOCKED) != 0
         if name == "dirty":
-            return (m.frame.pg[index] & t.PG_DIRTY) != 0
+            return (m.frame.pg[rows] & t.PG_DIRTY) != 0
         if name == "swapcache":
-            return (m.frame.pg[index] & t.PG_SWAPCACHE) != 0
+            return (m.frame.pg[rows] & t.PG_SWAPCACHE) != 0
         if name == "ksm":
-            return (m.frame.pg[index] & t.PAGE_MAPPING_FLAGS) == t.PAGE_MAPPING_FLAGS
+            return (m.frame.pg[rows] & t.PAGE_MAPPING_FLAGS) == t.PAGE_MAPPING_FLAGS
         if name == "sharers":
-            slots = np.maximum(m.frame.private[index], 0)
-            swapped = np.where(m.frame.private[index] >= 0, m.slot.refs[slots], 0)
-            return m.frame.mapcount[index] + swapped
+            slots = np.maximum(m.frame.private[rows], 0)
+            swapped = np.where(m.frame.private[rows] >= 0, m.slot.refs[slots], 0)
+            return m.frame.mapcount[rows] + swapped
         return None  # next_access: no workload of this version tells its future
 
 
@@ -77,8 +78,8 @@ class Reclaimer:
 
     def __init__(self, machine: Machine, policy: ReclaimPolicy) -> None:
         self.machine, self.policy = machine, policy
-        self._buffer = np.empty(int(machine.sc[t.NR_FRAMES]), np.int32)
-        self._mask = np.zeros(int(machine.sc[t.NR_FRAMES]) + 1, np.bool_)
+        self._buffer = np.empty(int(machine.sc[t.NR_FRAMES]) + 1, np.int32)
+        self._offered = np.zeros(int(machine.sc[t.NR_FRAMES]) + 1, np.bool_)  # per frame: is it a candidate?
         self._last_ask_ns = -1
 
     def __call__(self, target: int) -> None:
@@ -89,7 +90,7 @@ class Reclaimer:
         """
         sc = self.machine.sc
         self.machine.drain()
-        tried = np.zeros_like(self._mask)
+        tried = np.zeros_like(self._offered)
         idle = 0
         while sc[t.NR_FREE] < target and idle < _IDLE_ROUNDS:
             before = int(sc[t.NR_FREE])
@@ -103,24 +104,26 @@ class Reclaimer:
             idle = 0 if sc[t.NR_FREE] > before else idle + 1
 
     def _candidates(self, tried: Any) -> Any:
-        n = int(doors.reclaim_candidates(*self.machine.state.doors, self._buffer))
-        index = self._buffer[:n]
-        return index[~tried[index]].copy()
+        n = int(doors.reclaim_candidates(*self.machine.state.doors, tried, self._offered, self._buffer))
+        return self._buffer[:n].copy()
 
     def _ask(self, candidates: Any, n: int) -> Any:
         frames = _MachineFrames(self.machine, candidates, self._last_ask_ns)
         with guard(self.policy, "reclaim"):
             answer = self.policy.victims(frames, n)
-        self._mask[candidates] = True
-        try:
-            free = self.machine.state.m.frame.refcount == 0
-            victims = check_victims(self.policy, answer, n, self._mask, free=free)
-        finally:
-            self._mask[candidates] = False
+        victims = self._checked(answer, n)
         self._last_ask_ns = int(self.machine.sc[t.NOW])
         if not len(victims):
             raise wrong_answer(self.policy, "reclaim", "victims", "named no frame although there are candidates")
         return victims.astype(np.int32)
+
+    def _checked(self, answer: Any, n: int) -> Any:
+        """The answer, if it is one; which frames are free matters only to say what is wrong with it."""
+        try:
+            return check_victims(self.policy, answer, n, self._offered)
+        except PolicyFault:
+            free = self.machine.state.m.frame.refcount == 0
+            return check_victims(self.policy, answer, n, self._offered, free=free)
 
     def _evict(self, victims: Any) -> None:
         outcomes = self.machine.evict(victims).astype(np.int8)
@@ -158,6 +161,7 @@ class SwapinDecider:
             cached=bool(facts[0]),
             mapcount=int(facts[3]),
             references=int(facts[4]),
+            shareable=bool(facts[8]),
             ksm_twin=Twin(twin, int(m.frame.mapcount[twin]), int(facts[6])) if twin >= 0 else None,
             kernel=Swapin.COPY if kernel else Swapin.KERNEL,
             now_ns=int(machine.sc[t.NOW]),
@@ -165,7 +169,9 @@ class SwapinDecider:
         )
         with self._guard:
             answer = self.policy.decide(fault)
-        decision = check_decision(self.policy, answer, fault, share_supported=bool(facts[8]))
+        decision = check_decision(self.policy, answer, fault)
+        if decision is Swapin.DEFER:
+            machine.state.reserve_queue()
         machine.sc[t.DECIDED_PTE] = p
         machine.sc[t.DECISION] = _CODES[decision]
 

@@ -20,7 +20,7 @@ def asked(registry, name, params=None, **fault):
     policy = entry.cls(entry.params(**(params or {})))
     policy.started(RunInfo("r"))
     given = SwapinFault("a", 7, **fault)
-    return check_decision(policy, policy.decide(given), given, share_supported=False)
+    return check_decision(policy, policy.decide(given), given)
 
 
 def twin(mapcount):

@@ -124,13 +124,13 @@ def test_a_fault_names_policy_hook_and_place(odd):
 
 
 FAULT = SwapinFault("a", 12)
-TWIN = SwapinFault("a", 12, ksm_twin=Twin(frame=1, mapcount=1, sharers=1))
+TWIN = SwapinFault("a", 12, shareable=True, ksm_twin=Twin(frame=1, mapcount=1, sharers=1))
 
 
 def test_decisions_that_can_be_carried_out(odd):
     for answer in Swapin:
         assert check_decision(odd, answer, TWIN) is answer
-    assert check_decision(odd, Swapin.COPY, FAULT, share_supported=False) is Swapin.COPY
+    assert check_decision(odd, Swapin.COPY, FAULT) is Swapin.COPY
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_decisions_that_can_be_carried_out(odd):
 )
 def test_decisions_that_cannot(odd, answer, said):
     with pytest.raises(PolicyFault) as error:
-        check_decision(odd, answer, FAULT, share_supported=False)
+        check_decision(odd, answer, FAULT)
     assert error.value.reason == f"Odd.decide {said}"
     assert (error.value.hook, error.value.line) == ("swapin", 8)
 

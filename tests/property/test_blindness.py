@@ -81,9 +81,12 @@ PLANTED = {
     " lambda m, page: m.frame.pg.__setitem__(page, m.frame.pg[page] & ~mm_types.PG_MLOCKED)",
     "a page left in a batch": "lru.pagevec_move_tail = lambda m: m.sc.__setitem__(mm_types.PVEC_COUNT + 2, 0)",
     "shadowed writes": "memory.alloc_zeroed_page = memory.alloc_page",
+    "a freed page's node taken for a live one": "stable_tree.is_stale = lambda m, node: False",
+    "a page upgraded while somebody writes to it": "ksm._write_protect_page = lambda m, vma, page:"
+    " rmap.vma_pte(m, page, vma) if rmap.page_check_address(m, page, rmap.vma_pte(m, page, vma)) else -1",
 }
 SEARCH = """
-from ksmlab_core.mm import doors, ksm, lru, memory, mlock, mm_types, rmap
+from ksmlab_core.mm import doors, ksm, lru, memory, mlock, mm_types, rmap, stable_tree
 from ksmlab_core.testing.cases import case_of
 from ksmlab_core.testing.shrink import broken
 {plant}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ksmlab_core.mm import mm_types as t
@@ -82,7 +83,9 @@ def test_a_policy_may_evict_a_cached_ksm_page(rig: Any) -> None:
     frame = a.frame()
     rig.unmap_to_swap()
     candidates = rig.m.frame.lru_next.copy()
-    n = doors.reclaim_candidates(*rig.machine.state.doors, candidates)
+    tried, offered = np.zeros((2, len(candidates)), np.bool_)
+    n = doors.reclaim_candidates(*rig.machine.state.doors, tried, offered, candidates)
+    assert np.flatnonzero(offered).tolist() == [frame]
     assert candidates[:n].tolist() == [frame]
     assert rig.evict(candidates[:n]).tolist() == [0]
     assert rig.used_frames() == 0
