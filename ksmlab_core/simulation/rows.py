@@ -3,8 +3,8 @@
 A page reads ``a0=P3[KadI,mc2,rc3,node]``: page 0 of process a is frame P3, with its flags (K KSM, a anon, s in the
 swap cache, d dirty, A active, I inactive or unevictable, U unevictable, m mlocked, r referenced), mapcount, refcount,
 and for a KSM page whether it has a stable node or is an orphan. ``a0=S243`` is a swap pte, ``a0=-`` none. Frame and
-slot numbers are names: two rows agree when one-to-one renaming makes them equal. A wanted page without refcount and node
-(``[KadI,mc2]``, of a kernel that does not tell them) is compared in what it has.
+slot numbers are names: two rows agree when one-to-one renaming makes them equal. A wanted page without refcount and
+node (``[KadI,mc2]``, of a kernel that does not tell them) is compared in what it has.
 """
 
 from __future__ import annotations

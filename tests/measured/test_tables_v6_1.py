@@ -44,6 +44,8 @@ TABLES = {
     "r-swapin4": (6, 4),
     "remerge1-othersharer": (3, 0),
     "remerge2": (5, 1),
+    "s1-trig": (40, 0),
+    "s2-step-rescan": (43, 10),
     "stable-after-evict-pass": (8, 5),
     "stable-prune": (10, 0),
     "t1-4a-ksmd-half": (6, 0),
@@ -79,7 +81,7 @@ TABLES = {
     "unst-stale-content": (4, 0),
     "zero": (3, 0),
 }
-ROWS = 320
+ROWS = 403
 
 
 def script(name: str) -> list[dict[str, Any]]:
