@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ksmlab_core.mm._jit import door, inlined
 from ksmlab_core.mm._memory import FETCH_AHEAD, as_memory, prefetch
+from ksmlab_core.mm.forget_nodes import remove_all_stable_nodes
 from ksmlab_core.mm.fork import copy_pte_range
 from ksmlab_core.mm.ksm import (
     SCAN_NO_ITEM,
@@ -72,7 +73,7 @@ from ksmlab_core.mm.mmap import mlock_pte_range, munlock_pte_range, zap_pte_rang
 from ksmlab_core.mm.numa import tree_of
 from ksmlab_core.mm.page_alloc import page_ksm, page_stable_node, put_page
 from ksmlab_core.mm.rmap import address_of
-from ksmlab_core.mm.stable_tree import remove_all_stable_nodes, stable_tree_twin
+from ksmlab_core.mm.stable_tree import stable_tree_twin
 from ksmlab_core.mm.swap import end_writeback
 from ksmlab_core.mm.swapoff import try_to_unuse
 from ksmlab_core.mm.swapoff_by_mm import unuse_by_mm

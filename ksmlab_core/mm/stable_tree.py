@@ -154,26 +154,6 @@ def _is_better(m, dup, found):
     return not is_page_sharing_candidate(m, found, 0) or m.node.nr_items[dup] > m.node.nr_items[found]
 
 
-@jit
-def remove_all_stable_nodes(m, records):
-    """Forget every node whose page nobody maps, and the chains that this empties; how many nodes are left."""
-    left = 0
-    for node in range(records):
-        if m.node.kpage[node] == NONE or m.node.kind[node] == NODE_CHAIN:
-            continue
-        if is_stale(m, node):
-            remove_node_from_stable_tree(m, node)
-        elif m.frame.mapcount[m.node.kpage[node]] == 0:
-            m.frame.mapping[m.node.kpage[node]] = NONE
-            remove_node_from_stable_tree(m, node)
-        else:
-            left += 1
-    for node in range(records):
-        if m.node.kpage[node] != NONE and m.node.kind[node] == NODE_CHAIN and m.node.hlist[node] == NONE:
-            free_chain(m, node)
-    return left
-
-
 # --------------------------------------------------------------------------------------------------------------
 # The tree
 

@@ -3,7 +3,8 @@
 A page reads ``a0=P3[KadI,mc2,rc3,node]``: page 0 of process a is frame P3, with its flags (K KSM, a anon, s in the
 swap cache, d dirty, A active, I inactive or unevictable, U unevictable, m mlocked, r referenced), mapcount, refcount,
 and for a KSM page whether it has a stable node or is an orphan. ``a0=S243`` is a swap pte, ``a0=-`` none. Frame and
-slot numbers are names: two rows agree when one-to-one renaming makes them equal.
+slot numbers are names: two rows agree when one-to-one renaming makes them equal. A wanted page without refcount and
+node (``[KadI,mc2]``, of a kernel that does not tell them) is compared in what it has.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ def _compare_processes(want: str, got: str) -> Iterator[tuple[str, Any, Any]]:
 
 _PAGE = re.compile(r"(?P<name>\S+?)=(?P<what>\S+)")
 _STATE = re.compile(
-    r"(?:(?P<frame>P\d+)?\[(?P<flags>\w*),mc(?P<mc>\d+),rc(?P<rc>\d+)(?:,(?P<node>\w+))?\])|(?P<slot>S\d+)|-"
+    r"(?:(?P<frame>P\d+)?\[(?P<flags>\w*),mc(?P<mc>\d+)(?:,rc(?P<rc>\d+)(?:,(?P<node>\w+))?)?\])|(?P<slot>S\d+)|-"
 )
 
 
@@ -190,6 +191,8 @@ def _compare_pages(want: str, got: str) -> Iterator[tuple[str, Any, Any]]:
     renamed: tuple[dict[str, str], dict[str, str]] = {}, {}
     for name in wanted | found:
         yield from _compare_page(f"pages.{name}", wanted.get(name, "missing"), found.get(name, "missing"), renamed)
+    if wanted_loose and not any(",rc" in part for part in wanted_loose):
+        found_loose = [re.sub(r",rc[^\]]*", "", part) for part in found_loose]
     yield "pages.unmapped", sorted(wanted_loose), sorted(found_loose)
 
 
@@ -210,7 +213,8 @@ def _compare_page(
         if one[what] or other[what]:
             yield f"{figure}.{what}", one[what], _as_wanted(one[what], other[what], renamed)
     if one["flags"] is not None or other["flags"] is not None:
-        for what in ("flags", "mc", "rc", "node"):
+        # Not every kernel tells what refers to a page.
+        for what in ("flags", "mc", "rc", "node") if one["rc"] is not None else ("flags", "mc"):
             yield f"{figure}.{what}", one[what], other[what]
 
 
