@@ -1,0 +1,89 @@
+"""Every metric that the running kernel answers for, under the names that the simulated machine uses."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from ksmlab_core.host import pagemap
+from ksmlab_core.host.knobs import Knobs
+from ksmlab_core.host.processes import Processes
+from ksmlab_core.mm.counters import PROCESS, VMSTAT
+
+SINCE_BOOT: Final = ("pages_scanned", "pages_skipped", "ksm_zero_pages")
+"""Files of KSM that count since the machine booted; as metrics they count from the start of the run."""
+MACHINE: Final = ("frames_mapped", "slots_mapped", "ksm_frames_mapped", "swapcache_mapped", "pages_saved")
+_VMSTAT_FILE: Final = Path("/proc/vmstat")
+
+
+def names(processes: frozenset[str]) -> set[str]:
+    """The names of all metrics that a run with these processes can have on this kernel."""
+    return {
+        *(f"ksm.{name}" for name in Knobs().numbers()),
+        *(f"vm.{name}" for name in _vmstat()),
+        *(f"machine.{name}" for name in MACHINE),
+        *(f"process.{process}.{name}" for process in processes for name in PROCESS),
+        "time.elapsed",
+        "time.ksmd",
+    }
+
+
+def _vmstat() -> dict[str, int]:
+    """The counters of /proc/vmstat that the simulated machine has too."""
+    lines = (line.split() for line in _VMSTAT_FILE.read_text().splitlines())
+    return {name: int(value) for name, value in lines if name in VMSTAT}
+
+
+def _ksmd_thread() -> Path | None:
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and (folder / "comm").read_text() == "ksmd\n":
+                return folder / "schedstat"
+        except OSError:
+            continue  # it has just exited
+    return None
+
+
+class Metrics:
+    """Readings from a start on.
+
+    Args:
+        knobs: KSM's files.
+        processes: whose pages are counted.
+    """
+
+    def __init__(self, knobs: Knobs, processes: Processes) -> None:
+        self._knobs, self._processes = knobs, processes
+        self._thread = _ksmd_thread()
+        self._ksm, self._vm = knobs.numbers(), _vmstat()
+        self._began, self._ksmd = time.monotonic_ns(), self._ksmd_ns()
+
+    def elapsed(self) -> int:
+        """ns since the start, on the clock of the host."""
+        return time.monotonic_ns() - self._began
+
+    def _ksmd_ns(self) -> int:
+        """Processor time of ksmd."""
+        return int(self._thread.read_text().split()[0]) if self._thread else 0
+
+    def places(self) -> dict[str, pagemap.Places]:
+        """Where the pages of each process are."""
+        return {
+            name: pagemap.places(pagemap.read_entries(process.pid, process.mapped()))
+            for name, process in self._processes.live.items()
+        }
+
+    def read(self) -> dict[str, int]:
+        """Every metric now."""
+        ksm = {
+            name: value - self._ksm[name] if name in SINCE_BOOT else value
+            for name, value in self._knobs.numbers().items()
+        }
+        return {
+            **{f"ksm.{name}": value for name, value in ksm.items()},
+            **{f"vm.{name}": value - self._vm[name] for name, value in _vmstat().items()},
+            **pagemap.count(self.places()),
+            "time.elapsed": self.elapsed(),
+            "time.ksmd": self._ksmd_ns() - self._ksmd,
+        }
