@@ -66,12 +66,12 @@ def held_by_another() -> bool:
 
 
 @contextmanager
-def held(*, in_use_too: bool = False, patience_s: float = PATIENCE_S) -> Iterator[Journal]:
+def held(*, in_use_too: bool = False, patience_s: float | None = None) -> Iterator[Journal]:
     """KSM for us alone; everything that is noted in the journal is undone when left.
 
     Args:
         in_use_too: take it even if others use it; what they share is broken up.
-        patience_s: how long to wait for another holder.
+        patience_s: how long to wait for another holder; `PATIENCE_S` if not given.
 
     Raises:
         HostUnfit: no root, no KSM.
@@ -81,7 +81,7 @@ def held(*, in_use_too: bool = False, patience_s: float = PATIENCE_S) -> Iterato
     if lacks := missing():
         raise HostUnfit(f"KSM of this host cannot be taken: that needs {', and '.join(lacks)}")
     with ExitStack() as stack:
-        lock = stack.enter_context(_locked(patience_s))
+        lock = stack.enter_context(_locked(PATIENCE_S if patience_s is None else patience_s))
         _repair()
         if not in_use_too and (user := in_use()):
             raise HostInUse(f"KSM is in use on this host: {user}")
@@ -103,7 +103,9 @@ def _locked(patience_s: float) -> Iterator[int]:
         deadline = time.monotonic() + patience_s
         while not _taken(lock):
             if time.monotonic() > deadline:
-                raise HostInUse(f"another ksmlab has had KSM of this host for {patience_s:.0f} s (it holds {LOCK})")
+                raise HostInUse(
+                    f"another ksmlab has KSM of this host and keeps it (waited {patience_s:.0f} s for {LOCK})"
+                )
             time.sleep(_POLL_S)
         yield lock
     finally:

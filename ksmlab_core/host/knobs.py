@@ -18,8 +18,8 @@ class Knobs:
         folder: another one than the kernel's, for tests.
     """
 
-    def __init__(self, folder: Path = SYSFS) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or SYSFS
 
     def __contains__(self, name: str) -> bool:
         return (self.folder / name).exists()

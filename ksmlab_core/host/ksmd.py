@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from ksmlab_core.errors import NotSteady, StepFailed
@@ -22,6 +23,17 @@ _SETTLE_S: Final = 0.002
 _POLL_S: Final = 0.0005
 _FIRST_REMINDER_S: Final = 0.05
 _STANDSTILL_S: Final = 5.0
+
+
+def thread() -> Path | None:
+    """The folder of ksmd's thread in /proc."""
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and (folder / "comm").read_text() == "ksmd\n":
+                return folder
+        except OSError:
+            continue  # it has just exited
+    return None
 
 
 class Ksmd:

@@ -8,6 +8,7 @@ from typing import Final
 
 from ksmlab_core.host import pagemap
 from ksmlab_core.host.knobs import Knobs
+from ksmlab_core.host.ksmd import thread
 from ksmlab_core.host.processes import Processes
 from ksmlab_core.mm.counters import PROCESS, VMSTAT
 
@@ -35,16 +36,6 @@ def _vmstat() -> dict[str, int]:
     return {name: int(value) for name, value in lines if name in VMSTAT}
 
 
-def _ksmd_thread() -> Path | None:
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and (folder / "comm").read_text() == "ksmd\n":
-                return folder / "schedstat"
-        except OSError:
-            continue  # it has just exited
-    return None
-
-
 class Metrics:
     """Readings from a start on.
 
@@ -55,7 +46,7 @@ class Metrics:
 
     def __init__(self, knobs: Knobs, processes: Processes) -> None:
         self._knobs, self._processes = knobs, processes
-        self._thread = _ksmd_thread()
+        self._thread = thread()
         self._ksm, self._vm = knobs.numbers(), _vmstat()
         self._began, self._ksmd = time.monotonic_ns(), self._ksmd_ns()
 
@@ -65,7 +56,7 @@ class Metrics:
 
     def _ksmd_ns(self) -> int:
         """Processor time of ksmd."""
-        return int(self._thread.read_text().split()[0]) if self._thread else 0
+        return int((self._thread / "schedstat").read_text().split()[0]) if self._thread else 0
 
     def places(self) -> dict[str, pagemap.Places]:
         """Where the pages of each process are."""

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final
@@ -23,6 +24,7 @@ FIRST_PAGE: Final = (1 << 36) // worker.PAGE
 """Where areas are put, ascending as they come: above what Python maps by itself, below what the kernel does."""
 _ALIGN: Final = (2 << 20) // worker.PAGE
 _PATIENCE_S: Final = 30.0
+_PATIENCE_TO_GO_S: Final = 2.0
 
 Addresses = np.ndarray[Any, np.dtype[np.int64]]
 Words = np.ndarray[Any, np.dtype[np.uint64]]
@@ -112,8 +114,8 @@ class Processes:
             process.end.close()
             os.close(process.life)
         self.live.clear()
-        # Whoever does not go by itself now is killed with the cgroup.
-        self._started.poll()
+        with suppress(subprocess.TimeoutExpired):  # who does not go by itself now is killed with the cgroup
+            self._started.wait(_PATIENCE_TO_GO_S)
 
     @property
     def first_pid(self) -> int:
