@@ -31,7 +31,7 @@ def prepared(plans: Sequence[Plan], *, no_input: bool) -> Simulate:
 
     able.require_host()
     able.refuse_what_cannot_be_done(spec for plan in plans for spec in plan.points)
-    user = None if guard.held_by_another() else guard.in_use()
+    user = guard.in_use_by_strangers()
     if user is None:
         return host.run
     if no_input or not sys.stdin.isatty():

@@ -104,8 +104,8 @@ def _settings(spec: Any) -> Iterator[Problem]:
 
 def _at(spec: Any, key: str, what: str) -> Problem:
     """A problem at the line where a setting was written, as far as that is known."""
-    places = (spec.provenance.get(part) for part in (key, key.rpartition(".")[0], key.partition(".")[0]))
-    line = next((place for place in places if isinstance(place, int)), None)
+    near = (place for name, place in spec.provenance.items() if f"{name}.".startswith(f"{key}."))
+    line = next((place for place in near if isinstance(place, int)), None)
     return Problem(spec.file, line, None, key, what)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
-from ksmlab_core.errors import BadInput, NotSteady, RunFailed
+from ksmlab_core.errors import BadInput, NotSteady, RunFailed, StepFailed
 from ksmlab_core.host import able, cgroup, guard, swap
 from ksmlab_core.host.knobs import Knobs
 from ksmlab_core.host.ksmd import Ksmd
@@ -18,8 +18,9 @@ from ksmlab_core.simulation.result import RunResult
 
 ATTEMPTS: Final = 5
 """How often a run is tried in which the kernel did not do exactly what was asked."""
-_PYTHON_BYTES: Final = 8 << 20
-"""What Python itself may use in each process, beside the pages of the script."""
+_PYTHON_BYTES: Final = 2 << 20
+_BYTES_PER_PAGE: Final = 32
+"""What a process may use beside the pages of the script: Python, and the words and page tables of its largest area."""
 
 OnEvent = Callable[..., None]
 Progress = Callable[[int, "int | None"], None]
@@ -89,7 +90,8 @@ class _Attempt:
                 raise
             except RunFailed as error:
                 self.failed(error)
-            self.result.metrics = script.metrics()
+            with suppress(StepFailed):  # a run that failed because a process died has no figures any more
+                self.result.metrics = script.metrics()
             self.result.expect = self.expectations.results
         return self.result
 
@@ -139,9 +141,12 @@ def _set(spec: Any, knobs: Knobs) -> None:
 
 
 def _limit(spec: Any, group: cgroup.Group) -> int:
-    """Bytes that the cgroup may use: the machine's frames, and Python in every process that there will be."""
-    made = sum(len(_names(step)) for step in spec.workload["script"])
-    return int(spec.machine["frames"]) * swap.PAGE + group.usage() + (made + 1) * _PYTHON_BYTES
+    """Bytes that the cgroup may use: the machine's frames, and what every process needs that there will be."""
+    steps = spec.workload["script"]
+    made = 1 + sum(len(_names(step)) for step in steps)
+    largest = max((step.args["pages"] for step in steps if step.kind == "mmap"), default=0)
+    beside = made * (_PYTHON_BYTES + largest * _BYTES_PER_PAGE)
+    return int(spec.machine["frames"]) * swap.PAGE + group.usage() + beside
 
 
 def _names(step: Any) -> list[str]:

@@ -25,7 +25,7 @@ from typing import Any, Final
 import ksmlab_core
 from ksmlab_core.errors import HostInUse, HostNotRestored, HostUnfit
 from ksmlab_core.host.journal import Journal
-from ksmlab_core.host.knobs import SYSFS, Knobs, mergeable_process
+from ksmlab_core.host.knobs import Knobs, mergeable_process
 from ksmlab_core.host.swap import remove_stale
 
 LOCK: Final = Path("/run/lock/ksmlab-benchmark-ksmd")
@@ -43,14 +43,19 @@ def missing() -> list[str]:
     lacks = []
     if os.geteuid() != 0:
         lacks.append(f"root (this is user {os.geteuid()})")
-    if not (SYSFS / "run").exists():
-        lacks.append(f"a kernel with CONFIG_KSM (there is no {SYSFS})")
+    if "run" not in (knobs := Knobs()):
+        lacks.append(f"a kernel with CONFIG_KSM (there is no {knobs.folder})")
     return lacks
 
 
 def in_use() -> str | None:
     """Who uses KSM of this host now; None if nobody does."""
     return Knobs().in_use() or mergeable_process()
+
+
+def in_use_by_strangers() -> str | None:
+    """Who uses KSM of this host now and is no ksmlab; None if nobody does."""
+    return None if held_by_another() else in_use()
 
 
 def held_by_another() -> bool:
@@ -103,9 +108,8 @@ def _locked(patience_s: float) -> Iterator[int]:
         deadline = time.monotonic() + patience_s
         while not _taken(lock):
             if time.monotonic() > deadline:
-                raise HostInUse(
-                    f"another ksmlab has KSM of this host and keeps it (waited {patience_s:.0f} s for {LOCK})"
-                )
+                waited = f"waited {patience_s:.0f} s for {LOCK}"
+                raise HostInUse(f"another ksmlab has KSM of this host and keeps it ({waited})")
             time.sleep(_POLL_S)
         yield lock
     finally:

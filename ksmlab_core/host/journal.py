@@ -28,17 +28,19 @@ class Journal:
     """The entries of one hold on the host; each names an undo and its arguments.
 
     Args:
-        folder: where the file lies.
+        folder: where the file lies, if not in `FOLDER`.
     """
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        self.folder, self._file = folder, folder / FILE
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or FOLDER
+        self._file = self.folder / FILE
         self.entries: list[dict[str, Any]] = []
 
     @classmethod
-    def left_behind(cls, folder: Path = FOLDER) -> Journal:
+    def left_behind(cls, folder: Path | None = None) -> Journal:
         """The journal that lies in a folder; empty if none does, or only one of an earlier boot."""
         journal = cls(folder)
+        folder = journal.folder
         if folder.is_dir() and not folder.is_symlink() and folder.lstat().st_uid == os.geteuid():
             journal._read()
         return journal

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 SYSFS: Final = Path("/sys/kernel/mm/ksm")
+_LAST: Final = {"advisor_mode": 1, "run": 2}
 STOP, MERGE, UNMERGE = "0", "1", "2"
 
 
@@ -60,16 +61,24 @@ class Knobs:
         self.write("run", UNMERGE)
 
     def restore(self, saved: Mapping[str, str]) -> None:
-        """Break all sharing, then give every knob its value back, `run` last.
+        """Break all sharing, then give every knob its value back: all are tried, whatever becomes of one.
 
-        Some knobs (max_page_sharing, merge_across_nodes) can be written only while nothing is shared.
+        Some knobs (max_page_sharing, merge_across_nodes) can be written only while nothing is shared, others
+        (pages_to_scan) only while no advisor is on.
+
+        Raises:
+            OSError: of the first that could not be written.
         """
         self.unmerge()
-        for name, value in saved.items():
-            if name != "run" and self.read(name) != value:
-                self.write(name, value)
-        if saved["run"] != UNMERGE:
-            self.write("run", saved["run"])
+        refused = []
+        for name in sorted(saved, key=lambda name: _LAST.get(name, 0)):
+            try:
+                if self.read(name) != saved[name]:
+                    self.write(name, saved[name])
+            except OSError as error:
+                refused.append(OSError(error.errno, f"{name} {saved[name]}: {error.strerror}"))
+        if refused:
+            raise refused[0]
 
     def in_use(self) -> str | None:
         """Why KSM is not free to be taken, as far as its own files tell; None if it is."""

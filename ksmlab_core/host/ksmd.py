@@ -17,12 +17,15 @@ from typing import Final
 from ksmlab_core.errors import NotSteady, StepFailed
 from ksmlab_core.host.knobs import Knobs
 
+NOTHING_TO_SCAN: Final = (
+    "no process is registered with ksmd, so full_scans would never rise; advise an area mergeable first"
+)
 _EVERYTHING: Final = 1 << 30
 _LONG_MS: Final = (20_000, 20_001)
 _SETTLE_S: Final = 0.002
 _POLL_S: Final = 0.0005
 _FIRST_REMINDER_S: Final = 0.05
-_STANDSTILL_S: Final = 5.0
+_STANDSTILL_S: Final = 10.0
 
 
 def thread() -> Path | None:
@@ -106,8 +109,7 @@ class Ksmd:
             if (progress := self._progress()) != seen:
                 seen, standing = progress, now
             elif now - standing > _STANDSTILL_S:
-                what = "no process is registered with ksmd, so full_scans would never rise"
-                raise StepFailed(f"{what}; advise an area mergeable first")
+                raise StepFailed(NOTHING_TO_SCAN)
             elif now - began > reminder:
                 self._wake()
                 reminder *= 2

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from ksmlab_core.errors import StepFailed
 from ksmlab_core.host import pagemap
 from ksmlab_core.host.knobs import Knobs
 from ksmlab_core.host.ksmd import thread
@@ -59,11 +60,14 @@ class Metrics:
         return int((self._thread / "schedstat").read_text().split()[0]) if self._thread else 0
 
     def places(self) -> dict[str, pagemap.Places]:
-        """Where the pages of each process are."""
-        return {
-            name: pagemap.places(pagemap.read_entries(process.pid, process.mapped()))
-            for name, process in self._processes.live.items()
-        }
+        """Where the pages of each process are; StepFailed if one of them has died."""
+        found = {}
+        for name, process in self._processes.live.items():
+            try:
+                found[name] = pagemap.places(pagemap.read_entries(process.pid, process.mapped()))
+            except OSError:
+                raise StepFailed(process.died()) from None
+        return found
 
     def read(self) -> dict[str, int]:
         """Every metric now."""

@@ -52,7 +52,15 @@ class Area:
 
 @dataclass
 class Process:
-    """One live process; the controller's end of its socket, and a descriptor that tells of its end."""
+    """One live process.
+
+    Attributes:
+        end: the controller's end of its socket.
+        life: a descriptor (pidfd) that tells of its end.
+        areas: by name, in the order in which they came.
+        next_page: where the next area goes.
+        registered: whether ksmd has been told of it.
+    """
 
     name: str
     pid: int
@@ -60,6 +68,7 @@ class Process:
     life: int
     areas: dict[str, Area] = field(default_factory=dict)
     next_page: int = FIRST_PAGE
+    registered: bool = False
 
     def call(self, command: str, payload: bytes = b"", descriptors: tuple[int, ...] = (), **arguments: Any) -> Any:
         """Have a command carried out.
@@ -74,9 +83,13 @@ class Process:
             worker.send(self.end, {"do": command, **arguments}, payload, descriptors)
             header, data, _ = worker.receive(self.end)
         except (EOFError, OSError):
-            why = "by a signal, the OOM killer, or an access that the kernel refused"
-            raise StepFailed(f"process {self.name!r} (pid {self.pid}) died ({why})") from None
+            raise StepFailed(self.died()) from None
         return header, data
+
+    def died(self) -> str:
+        """What to say of a process that has ended by itself."""
+        why = "killed by a signal, by the OOM killer, or for an access that the kernel refused"
+        return f"process {self.name!r} (pid {self.pid}) has died: {why}"
 
     def room(self, pages: int) -> int:
         """A place for so many pages, with unmapped pages around it."""
@@ -136,7 +149,7 @@ class Processes:
         """A copy of a process, with its areas."""
         child = self._child(parent, name)
         child.areas = {area: one.copy() for area, one in parent.areas.items()}
-        child.next_page = parent.next_page
+        child.next_page, child.registered = parent.next_page, parent.registered
         return child
 
     def _child(self, parent: Process, name: str) -> Process:

@@ -14,7 +14,7 @@ from ksmlab_core.errors import NotSteady, StepFailed
 from ksmlab_core.host import pagemap, swap, worker
 from ksmlab_core.host.cgroup import Group
 from ksmlab_core.host.knobs import Knobs
-from ksmlab_core.host.ksmd import Ksmd
+from ksmlab_core.host.ksmd import NOTHING_TO_SCAN, Ksmd
 from ksmlab_core.host.metrics import Metrics
 from ksmlab_core.host.processes import Addresses, Area, Process, Processes, Words, stretches
 from ksmlab_core.simulation.contents import Contents
@@ -62,6 +62,7 @@ class Script:
         self.expectations, self.record = expectations, record
         self._contents = Contents()
         self._run = spec.ksm.get("run", 0)
+        self._swapping = host.swap is not None
         self._line = 0
 
     def run(self, progress: Callable[[int, int | None], None] | None = None) -> None:
@@ -133,7 +134,7 @@ class Script:
             if "locked" in flags:
                 self._must("mlock", one, "lock", start=start, pages=pages)
             if advise:
-                self._must("madvise", one, "advise", start=start, pages=pages, advice=_ADVICE[advise])
+                self._returned("madvise", self._advise(one, one.areas[area], addresses, advise), None)
 
     def _do_munmap(self, process: list[str], area: str, pages: Span) -> None:
         for one, where, start, count, at in self._ranges(process, area, pages):
@@ -161,6 +162,7 @@ class Script:
             number = answer["errno"] or number
             if number not in (0, errno.ENOMEM):
                 break
+            process.registered |= advice == "mergeable"
         return number
 
     def _do_mprotect(self, process: list[str], area: str, pages: Span, writable: bool) -> None:
@@ -215,6 +217,8 @@ class Script:
     # -- ksmd, reclaim, swap ----------------------------------------------------------------------------------
 
     def _do_scan(self, passes: int | None = None, pages: int | None = None) -> None:
+        if not any(process.registered for process in self.host.processes.live.values()):
+            raise StepFailed(NOTHING_TO_SCAN)
         if passes is not None:
             self.host.ksmd.passes(passes)
         else:
@@ -227,6 +231,8 @@ class Script:
         is written to swap is freed a round later. Until then a KSM page in the swap cache would answer faults without
         a copy, so frames count as gone only when they have left the swap cache.
         """
+        if not self._swapping:
+            return  # nothing can be evicted, and other swap space of the host is not ours to use
         frames = pagemap.frames(self.host.metrics.places().values())
         before, standing = -1, 0
         for _ in range(_MOST_ROUNDS):
@@ -244,9 +250,11 @@ class Script:
 
     def _do_swapoff(self) -> None:
         self._swap("swapoff", swap.swapoff)
+        self._swapping = False
 
     def _do_swapon(self) -> None:
         self._swap("swapon", swap.swapon)
+        self._swapping = True
 
     def _swap(self, call: str, do: Callable[[str], None]) -> None:
         if self.host.swap is None:
