@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ksmlab_core.errors import HostUnfit, Problem, Problems
-from ksmlab_core.host import cgroup, guard, metrics
+from ksmlab_core.host import cgroup, guard, metrics, pagemap
 from ksmlab_core.host.knobs import Knobs
 from ksmlab_core.mm.profile import profile
 
@@ -38,6 +38,8 @@ def require_host() -> None:
         HostUnfit: with everything that is missing.
     """
     lacks = guard.missing()
+    if not pagemap.KPAGEFLAGS.exists():
+        lacks.append(f"a kernel with CONFIG_PROC_PAGE_MONITOR (there is no {pagemap.KPAGEFLAGS})")
     if cgroup.find() is None:
         lacks.append("a memory cgroup hierarchy (none is mounted)")
     if lacks:

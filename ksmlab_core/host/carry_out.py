@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
@@ -53,7 +54,7 @@ def run(
     able.require_host()
     able.refuse_what_cannot_be_done([spec])
     tell = on_event or (lambda _name, **_fields: None)
-    tell("run started", id=spec.id, experiment=spec.experiment, seed=spec.seed)
+    tell("run started", id=spec.id, experiment=spec.experiment, seed=spec.seed, linux=platform.release())
     for attempt in range(1, ATTEMPTS + 1):
         try:
             result = _Attempt(spec, tell, progress).carry_out(in_use_too)

@@ -29,6 +29,8 @@ from ksmlab_core.host.knobs import Knobs, mergeable_process
 from ksmlab_core.host.swap import remove_stale
 
 LOCK: Final = Path("/run/lock/ksmlab-benchmark-ksmd")
+STATUS: Final = Path("/proc/self/status")
+_CAP_SYS_ADMIN: Final = 21
 PATIENCE_S: Final = 60.0
 """How long to wait for another holder."""
 _POLL_S: Final = 0.05
@@ -43,9 +45,20 @@ def missing() -> list[str]:
     lacks = []
     if os.geteuid() != 0:
         lacks.append(f"root (this is user {os.geteuid()})")
+    elif not _administers():
+        lacks.append("CAP_SYS_ADMIN (root in a container often does without)")
     if "run" not in (knobs := Knobs()):
         lacks.append(f"a kernel with CONFIG_KSM (there is no {knobs.folder})")
+    elif os.geteuid() == 0 and not os.access(knobs.folder / "run", os.W_OK):
+        lacks.append(f"a {knobs.folder} that can be written")
     return lacks
+
+
+def _administers() -> bool:
+    """Has this process CAP_SYS_ADMIN? Swap space and the numbers of page frames are not to be had without."""
+    lines = STATUS.read_text().splitlines()
+    held = next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
+    return bool(held >> _CAP_SYS_ADMIN & 1)
 
 
 def in_use() -> str | None:

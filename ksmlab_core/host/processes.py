@@ -24,7 +24,7 @@ FIRST_PAGE: Final = (1 << 36) // worker.PAGE
 """Where areas are put, ascending as they come: above what Python maps by itself, below what the kernel does."""
 _ALIGN: Final = (2 << 20) // worker.PAGE
 _PATIENCE_S: Final = 30.0
-_PATIENCE_TO_GO_S: Final = 2.0
+_PATIENCE_TO_GO_S: Final = 1.0
 
 Addresses = np.ndarray[Any, np.dtype[np.int64]]
 Words = np.ndarray[Any, np.dtype[np.uint64]]

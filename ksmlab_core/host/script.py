@@ -26,9 +26,8 @@ _ADVICE: Final = {
     "unmergeable": worker.MADV_UNMERGEABLE,
     "dontneed": worker.MADV_DONTNEED,
 }
-_MOST_ROUNDS: Final = 300
-_STANDING_ROUNDS: Final = 30
-"""Rounds of reclaim in which nothing moves, before it is taken for stuck."""
+STANDSTILL_S: Final = 3.0
+"""How long nothing may move before reclaim is taken for stuck: longer than the kernel's statistics stay stale."""
 _PAUSE_S: Final = 0.01
 Span = tuple[int, int] | None
 
@@ -234,19 +233,18 @@ class Script:
         if not self._swapping:
             return  # nothing can be evicted, and other swap space of the host is not ours to use
         frames = pagemap.frames(self.host.metrics.places().values())
-        before, standing = -1, 0
-        for _ in range(_MOST_ROUNDS):
+        before, moved = -1, time.monotonic()
+        while True:
             self.host.group.reclaim()
             left = pagemap.reclaimable(pagemap.frames(self.host.metrics.places().values()))
             left += pagemap.swapcached(frames)
             if not left:
                 return
-            standing = standing + 1 if left == before else 0
-            if standing == _STANDING_ROUNDS:
-                break
-            before = left
+            if left != before:
+                before, moved = left, time.monotonic()
+            elif time.monotonic() - moved > STANDSTILL_S:
+                raise NotSteady(f"reclaim is stuck: {left} page frames stay in memory")
             time.sleep(_PAUSE_S)
-        raise NotSteady(f"reclaim is stuck: {left} page frames stay in memory")
 
     def _do_swapoff(self) -> None:
         self._swap("swapoff", swap.swapoff)

@@ -84,10 +84,15 @@ def compare(machine: RunResult, kernel: RunResult) -> Verified:
 
 
 def _pairs(machine: RunResult, kernel: RunResult) -> Iterator[tuple[str, dict[str, int], dict[str, int]]]:
-    """(label, metrics, metrics) of each sample that both have, and of the end if both got there."""
+    """(label, metrics, metrics) of each sample that both have, and of the end if it tells more than the last sample."""
+    before: list[dict[str, int]] = [{}, {}]
     for ours, theirs in zip(machine.samples, kernel.samples, strict=False):
+        before = [ours["metrics"], theirs["metrics"]]
         yield ours["at"], ours["metrics"], theirs["metrics"]
-    if machine.error is None and kernel.error is None:
+    end = [machine.metrics, kernel.metrics]
+    names = comparable(*end)
+    tells_more = any(then.get(name) != now[name] for then, now in zip(before, end, strict=True) for name in names)
+    if machine.error is None and kernel.error is None and tells_more:
         yield END, machine.metrics, kernel.metrics
 
 

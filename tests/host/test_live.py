@@ -12,7 +12,7 @@ import pytest
 
 from ksmlab_core import host as on_kernel
 from ksmlab_core.cli import main
-from ksmlab_core.host import swap
+from ksmlab_core.host import carry_out, cgroup, ksmd, script, swap
 from tests.host.conftest import recorded, scripted
 
 EVERY_STEP = """
@@ -108,7 +108,7 @@ def test_the_document_has_the_shape_of_the_machines(
     host: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    script = """
+    steps = """
     spawn: a
     mmap: {process: a, area: heap, pages: 100, advise: mergeable}
     write: {process: a, area: heap, content: same}
@@ -116,7 +116,7 @@ def test_the_document_has_the_shape_of_the_machines(
     sample: merged
     expect: {machine.frames_mapped: 1, vm.cow_ksm: 1}
     """
-    scripted(tmp_path, script)
+    scripted(tmp_path, steps)
     documents = []
     for where in ("machine", "kernel"):
         status = main(["run", "scripted.yaml", "--on", where, "--json", "--no-input"])
@@ -137,7 +137,7 @@ def test_the_document_has_the_shape_of_the_machines(
 
 
 def test_a_hundred_thousand_pages_take_seconds(host: None, tmp_path: Path) -> None:
-    script = """
+    steps = """
     spawn: a
     mmap: {process: a, area: heap, pages: 100000}
     write: {process: a, area: heap, content: unique}
@@ -146,7 +146,7 @@ def test_a_hundred_thousand_pages_take_seconds(host: None, tmp_path: Path) -> No
     sample: done
     """
     began = time.monotonic()
-    result = on_kernel.run(scripted(tmp_path, script, machine={"memory": "512MiB"}))
+    result = on_kernel.run(scripted(tmp_path, steps, machine={"memory": "512MiB"}))
     assert (result.error, result.metrics["process.a.resident_pages"]) == (None, 100_000)
     assert time.monotonic() - began < 30
 
@@ -157,7 +157,7 @@ def test_zram_where_no_file_system_takes_a_swap_file(
     if not swap.ZRAM.exists():
         pytest.skip("this kernel has no zram to add")
     monkeypatch.setattr(swap, "FOLDERS", ())
-    script = """
+    steps = """
     spawn: a
     mmap: {process: a, area: heap, pages: 100}
     write: {process: a, area: heap, content: unique}
@@ -167,12 +167,53 @@ def test_zram_where_no_file_system_takes_a_swap_file(
     """
     seen: list[str] = []
     told: Callable[..., None] = lambda name, **_: seen.extend(swap.active() if name == "sample" else [])  # noqa: E731
-    result = on_kernel.run(scripted(tmp_path, script), on_event=told)
+    result = on_kernel.run(scripted(tmp_path, steps), on_event=told)
     assert result.error is None
     assert [name.rstrip("0123456789") for name in seen] == ["/dev/zram"]
     assert (result.samples[0]["metrics"]["process.a.swapped_pages"], result.metrics["process.a.swapped_pages"]) == (
         100,
         0,
+    )
+
+
+MERGED = """
+spawn: a
+mmap: {process: a, area: heap, pages: 100, advise: mergeable}
+write: {process: a, area: heap, content: {cycle: 10}}
+scan: {passes: 2}
+reclaim: all
+sample: out
+"""
+
+
+def test_a_pass_too_many_and_the_run_is_repeated(host: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ksmd that does not sleep goes through such a script many times before anybody sees that it has."""
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    def tell(name: str, **about: Any) -> None:
+        told.append((name, about))
+        if name == "run repeated":
+            monkeypatch.setattr(ksmd, "_LONG_MS", (20_000, 20_001))
+
+    monkeypatch.setattr(ksmd, "_LONG_MS", (0, 0))
+    result = on_kernel.run(scripted(tmp_path, MERGED), on_event=tell)
+    repeated = [about for name, about in told if name == "run repeated"]
+    assert [about["attempt"] for about in repeated] == [1]
+    assert "scan: ksmd overran: full_scans rose by " in repeated[0]["reason"]
+    out = result.samples[0]["metrics"]
+    assert (len(result.samples), out["ksm.full_scans"], out["process.a.swapped_pages"]) == (1, 2, 100)
+
+
+def test_reclaim_that_stands_still_is_no_answer(host: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroup.Group, "reclaim", lambda self: None)
+    monkeypatch.setattr(script, "STANDSTILL_S", 0.1)
+    monkeypatch.setattr(carry_out, "ATTEMPTS", 2)
+    result = on_kernel.run(scripted(tmp_path, MERGED))
+    assert result.error is not None
+    assert (result.status, result.error["type"], result.samples) == ("failed", "NotSteady", [])
+    assert result.error["message"].endswith(
+        "scripted.yaml:12: reclaim: reclaim is stuck: 10 page frames stay in memory; "
+        "this was attempt 2 of 2, so there is no exact answer"
     )
 
 

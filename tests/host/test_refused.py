@@ -11,7 +11,7 @@ import pytest
 from ksmlab_core.cli import main
 from ksmlab_core.errors import HostInUse, HostUnfit, NotSteady, Problems
 from ksmlab_core.experiment import read_experiment
-from ksmlab_core.host import able, carry_out, cgroup, guard, journal, knobs, metrics, swap
+from ksmlab_core.host import able, carry_out, cgroup, guard, journal, knobs, metrics, pagemap, swap
 from tests.host.conftest import scripted
 
 KNOBS = {"run": "0", "pages_to_scan": "100", "sleep_millisecs": "20", "smart_scan": "1", "max_page_sharing": "256"}
@@ -34,6 +34,9 @@ def a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(metrics, "_VMSTAT_FILE", tmp_path / "vmstat")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(cgroup, "find", lambda: cgroup.Hierarchy(2, tmp_path))
+    monkeypatch.setattr(pagemap, "KPAGEFLAGS", tmp_path / "vmstat")
+    (tmp_path / "status").write_text("Name:\tksmlab\nCapEff:\t000001ffffffffff\n")
+    monkeypatch.setattr(guard, "STATUS", tmp_path / "status")
     monkeypatch.setattr(guard, "LOCK", tmp_path / "lock")
     monkeypatch.setattr(journal, "FOLDER", tmp_path / "run")
     monkeypatch.setattr(swap, "FOLDERS", ())
@@ -118,15 +121,25 @@ def test_everything_that_is_missing_is_named_in_one_line(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(knobs, "SYSFS", tmp_path / "nowhere")
     monkeypatch.setattr(cgroup, "find", lambda: None)
+    monkeypatch.setattr(pagemap, "KPAGEFLAGS", tmp_path / "nothing")
     want = (
         "the running kernel cannot be used: it needs root (this is user 1000), and a kernel with CONFIG_KSM "
-        f"(there is no {tmp_path}/nowhere), and a memory cgroup hierarchy (none is mounted)"
+        f"(there is no {tmp_path}/nowhere), and a kernel with CONFIG_PROC_PAGE_MONITOR (there is no "
+        f"{tmp_path}/nothing), and a memory cgroup hierarchy (none is mounted)"
     )
     with pytest.raises(HostUnfit) as said:
         able.require_host()
     assert str(said.value) == want
     monkeypatch.setattr(guard.sys, "platform", "darwin")  # type: ignore[attr-defined]
     assert guard.missing() == ["Linux (this is darwin)"]
+
+
+def test_root_of_a_container_may_lack_the_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "status").write_text("Name:\tksmlab\nCapEff:\t00000000a80425fb\n")
+    assert guard.missing() == ["CAP_SYS_ADMIN (root in a container often does without)"]
+    (tmp_path / "status").write_text("Name:\tksmlab\nCapEff:\t000001ffffffffff\n")
+    monkeypatch.setattr(os, "access", lambda _path, _right: False)
+    assert guard.missing() == [f"a {tmp_path}/ksm that can be written"]
 
 
 @pytest.mark.parametrize("command", [["run", "--on", "kernel"], ["verify"]], ids=["run", "verify"])
