@@ -7,7 +7,9 @@ import errno
 import os
 import struct
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ FILE: Final = "swap"
 ZRAM: Final = Path("/sys/class/zram-control")
 _PREFER_HIGHEST: Final = 0x8000 | 32767
 _WRITE_AT_ONCE: Final = 1 << 20
+_PATIENCE_S: Final = 5.0
 Note = Callable[[dict[str, Any]], None]
 
 
@@ -57,12 +60,11 @@ def add(slots: int, note: Note) -> str:
 
 
 def _add_file(folder: Path, slots: int, note: Note) -> str:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    about = folder.lstat()
-    if about.st_uid != os.geteuid() or not folder.is_dir() or folder.is_symlink():
-        raise OSError(errno.EPERM, "belongs to somebody else")
     file = folder / FILE
     note({"undo": "swap_file", "file": str(file)})
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.lstat().st_uid != os.geteuid() or not folder.is_dir() or folder.is_symlink():
+        raise OSError(errno.EPERM, "belongs to somebody else")
     file.unlink(missing_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -105,30 +107,33 @@ def remove_file(file: str) -> None:
     """Turn a swap file off and remove it, with its folder if nothing else is in it; nothing if it is not there."""
     if file in active():
         swapoff(file)
-    Path(file).unlink(missing_ok=True)
-    try:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        Path(file).unlink()
+    with suppress(OSError):  # somebody else's, or with something else in it
         Path(file).parent.rmdir()
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EPERM, errno.EBUSY):
-            raise
 
 
 def remove_zram(number: int) -> None:
     """Turn a zram device off and remove it; nothing if it is not there."""
     block = Path(f"/sys/block/zram{number}")
-    if not block.exists():
-        return
     if f"/dev/zram{number}" in active():
         swapoff(f"/dev/zram{number}")
-    (block / "reset").write_text("1")
-    (ZRAM / "hot_remove").write_text(str(number))
+    deadline = time.monotonic() + _PATIENCE_S
+    while block.exists():
+        try:
+            (block / "reset").write_text("1")
+            (ZRAM / "hot_remove").write_text(str(number))
+        except OSError as error:
+            # Whoever watches for new devices (udev) may have it open for a moment.
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def remove_stale() -> None:
     """Remove swap files that a run left behind when the machine itself went down; only under the lock."""
     for folder in FOLDERS:
-        if (folder / FILE).exists():
-            remove_file(str(folder / FILE))
+        remove_file(str(folder / FILE))
 
 
 def active() -> list[str]:

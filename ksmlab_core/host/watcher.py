@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from ksmlab_core.host.journal import Journal
 
@@ -22,15 +23,18 @@ def main(pipe: int) -> int:
     """Wait, undo, and say what could not be undone as a JSON list."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    print("ready", flush=True)
+    _say("ready")
     while os.read(pipe, 1):
         pass
     failed = Journal.left_behind().undo()
-    try:
-        print(json.dumps(failed), flush=True)
-    except BrokenPipeError:
-        os._exit(1)  # whoever asked is gone
+    _say(json.dumps(failed))
     return 1 if failed else 0
+
+
+def _say(line: str) -> None:
+    """Tell the run, if it is still there; written at once, so that nothing is left to fail at the end."""
+    with suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 if __name__ == "__main__":
