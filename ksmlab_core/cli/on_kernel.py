@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,25 +12,25 @@ import click
 from ksmlab_core.errors import HostInUse
 
 if TYPE_CHECKING:
-    from ksmlab_core.experiment import Plan
+    from ksmlab_core.experiment import RunSpec
     from ksmlab_core.lab.once import Simulate
 
 _WHAT_IT_MEANS = "What is shared now is broken up, and the figures hold those pages too."
 
 
-def prepared(plans: Sequence[Plan], *, no_input: bool) -> Simulate:
+def prepared(specs: Iterable[RunSpec], *, no_input: bool) -> Simulate:
     """What carries runs out on the running kernel, after everything was checked that can be beforehand.
 
     Raises:
         HostUnfit: the kernel, or the right to use it, is not there.
-        Problems: a file has steps or settings that cannot be had.
+        Problems: a run has steps or settings that cannot be had.
         HostInUse: others use KSM, and nobody said that this does not matter.
     """
     from ksmlab_core import host
     from ksmlab_core.host import able, guard
 
     able.require_host()
-    able.refuse_what_cannot_be_done(spec for plan in plans for spec in plan.points)
+    able.refuse_what_cannot_be_done(specs)
     user = guard.in_use_by_strangers()
     if user is None:
         return host.run

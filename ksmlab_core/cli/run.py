@@ -74,7 +74,7 @@ def command(
     if where == "kernel":
         from ksmlab_core.cli.on_kernel import prepared
 
-        simulate = prepared(plans, no_input=no_input)
+        simulate = prepared((spec for plan in plans for spec in plan.points), no_input=no_input)
     results = _carry_out(plans, commands, as_json=as_json, out=Path(out), jobs=jobs, log=log, simulate=simulate)
     if as_json:
         _print_document(plans, results)

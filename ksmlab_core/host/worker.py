@@ -94,7 +94,8 @@ class Worker:
         where = _libc.mmap(*_span(start, pages), rights, flags, -1, ctypes.c_long(0))
         if where != start * PAGE:
             return {"errno": ctypes.get_errno() if where == _FAILED else 17}, b""
-        return _returned(_libc.madvise(*_span(start, pages), MADV_NOHUGEPAGE))
+        _libc.madvise(*_span(start, pages), MADV_NOHUGEPAGE)  # EINVAL where there are no huge pages anyway
+        return {"errno": 0}, b""
 
     def do_unmap(self, start: int, pages: int, **_: Any) -> tuple[dict[str, Any], bytes]:
         return _returned(_libc.munmap(*_span(start, pages)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ksmlab_core.host.comparable import comparable
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan, RunSpec
     from ksmlab_core.simulation import RunResult
 
+_EXPECTING = ("expect", "measured")
 END = "(end)"
 """What the figures at the end of a run are called, beside its samples."""
 
@@ -55,12 +56,19 @@ class Verified:
         return {**asdict(self), "ok": self.ok}
 
 
+def without_expectations(spec: RunSpec) -> RunSpec:
+    """The run without what it expects: two machines are compared with each other, not with the file."""
+    steps = [step for step in spec.workload.get("script", []) if step.kind not in _EXPECTING]
+    workload = {"script": steps} if "script" in spec.workload else spec.workload
+    return replace(spec, expect=[], workload=workload)
+
+
 def verify(plan: Plan, spec: RunSpec, on_kernel: Simulate) -> Verified:
     """Do one run on both machines and compare.
 
     Args:
         plan: the experiment.
-        spec: one of its points.
+        spec: one of its points, `without_expectations`.
         on_kernel: carries a run out on the running kernel.
     """
     machine = perform(Task(spec, 0), plan.registry)

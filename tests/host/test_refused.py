@@ -11,7 +11,9 @@ import pytest
 from ksmlab_core.cli import main
 from ksmlab_core.errors import HostInUse, HostUnfit, NotSteady, Problems
 from ksmlab_core.experiment import read_experiment
+from ksmlab_core.experiment.steps import STEPS
 from ksmlab_core.host import able, carry_out, cgroup, guard, journal, knobs, metrics, pagemap, swap
+from ksmlab_core.host.script import Script
 from tests.host.conftest import scripted
 
 KNOBS = {"run": "0", "pages_to_scan": "100", "sleep_millisecs": "20", "smart_scan": "1", "max_page_sharing": "256"}
@@ -53,7 +55,12 @@ def refused(tmp_path: Path, script: str, **settings: object) -> list[str]:
     return [line.removeprefix(f"{spec.file}:") for line in str(found.value).splitlines()]
 
 
+def test_every_kind_of_step_is_carried_out_or_refused() -> None:
+    assert {kind for kind in STEPS if not hasattr(Script, f"_do_{kind}")} == set(able._STEPS)
+
+
 CANNOT = [
+    ("memcg: {process: a}", "memcg", "one memory cgroup holds all processes of a run"),
     ("fail: {alloc_page: 3}", "fail", "no allocation of the running kernel can be made to fail"),
     ("pin: {process: a, area: heap, pages: 0}", "pin", "gives no way to do that to a page of another process"),
     ("lock: {process: a, area: heap, pages: 0}", "lock", "gives no way to do that to a page of another process"),

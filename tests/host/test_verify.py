@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ksmlab_core.cli import main
-from ksmlab_core.lab.verify import END, Difference, compare, profile_doubt
+from ksmlab_core.lab.verify import END, Difference, compare, profile_doubt, without_expectations
 from ksmlab_core.simulation.result import RunResult
 from tests.host.conftest import scripted
 
@@ -60,6 +60,14 @@ def test_a_run_that_failed_is_compared_as_far_as_it_got_and_is_not_ok() -> None:
     outcome = compare(ours, theirs)
     assert (outcome.compared, outcome.differences, outcome.ok) == (1, [], False)
     assert outcome.failed == {"kernel": "f.yaml:9: scan: it broke"}
+
+
+def test_what_a_file_expects_is_left_aside(tmp_path: Path) -> None:
+    """Figures that the kernel does not have may be expected of the simulated machine."""
+    spec = scripted(tmp_path, "spawn: a\nexpect: {machine.frames_used: 0}\nsample: s", expect=[{"ksm.merges": 0}])
+    bare = without_expectations(spec)
+    assert ([step.kind for step in bare.workload["script"]], bare.expect) == (["spawn", "sample"], [])
+    assert len(spec.workload["script"]) == 3
 
 
 def test_a_profile_of_another_kernel_is_warned_of(tmp_path: Path) -> None:
