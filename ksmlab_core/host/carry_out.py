@@ -76,11 +76,9 @@ class _Attempt:
         self.spec, self.tell, self.progress = spec, tell, progress
         self.result = RunResult(spec.id, spec.seed, dict(spec.point))
         self.expectations = Expectations(spec.file, lambda comparison: tell("expectation failed", **comparison))
-        self.metrics: Metrics | None = None
 
     def carry_out(self, in_use_too: bool) -> RunResult:
         with _host(self.spec, in_use_too) as host:
-            self.metrics = host.metrics
             script = Script(host, self.spec, self.expectations, self._record)
             try:
                 script.run(self.progress)

@@ -103,6 +103,7 @@ class Ksmd:
         """Wait for the end of the batch: a counter has got there, or `passes` are not all any more."""
         began = standing = time.monotonic()
         reminder, seen = _FIRST_REMINDER_S, self._progress()
+        asleep = seen
         while self._knobs.number(counter) < goal and self._knobs.number("full_scans") == passes:
             time.sleep(_POLL_S)
             now = time.monotonic()
@@ -110,7 +111,7 @@ class Ksmd:
                 seen, standing = progress, now
             elif now - standing > _STANDSTILL_S:
                 raise StepFailed(NOTHING_TO_SCAN)
-            elif now - began > reminder:
+            elif seen == asleep and now - began > reminder:
                 self._wake()
                 reminder *= 2
         time.sleep(_SETTLE_S)
