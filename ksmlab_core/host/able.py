@@ -8,9 +8,10 @@ from typing import Any, Final
 from ksmlab_core.errors import HostUnfit, Problem, Problems
 from ksmlab_core.host import cgroup, guard, metrics, pagemap
 from ksmlab_core.host.knobs import Knobs
-from ksmlab_core.mm.profile import profile
+from ksmlab_core.mm.profile import Knob, profile
 
 _LEVER: Final = "the kernel gives no way to do that to a page of another process"
+_ADVISED: Final = "an advisor changes pages_to_scan as it goes, so that no pass would be exact"
 _STEPS: Final[Mapping[str, str]] = {
     "fail": "no allocation of the running kernel can be made to fail",
     "pin": _LEVER,
@@ -19,6 +20,7 @@ _STEPS: Final[Mapping[str, str]] = {
     "unlock": _LEVER,
     "lru": "the kernel has no way to do a single step of reclaim",
     "memcg": "one memory cgroup holds all processes of a run",
+    "prctl": "it would have Python's own memory merged too",
     "measured": "the row describes single page frames, which the kernel does not show",
 }
 """Steps that cannot be carried out whatever their arguments."""
@@ -65,9 +67,13 @@ def settings(spec: Any) -> dict[str, str]:
     knobs = Knobs()
     chosen = {name: value for name, value in NEUTRAL.items() if name in knobs}
     known = profile(spec.kernel["profile"]).knobs
-    chosen |= {name: str(k.default) for name, k in known.items() if k.default is not None and name in knobs}
+    chosen |= {name: _default(knob) for name, knob in known.items() if knob.default is not None and name in knobs}
     chosen |= {name: str(value) for name, value in spec.ksm.items()}
     return {name: value for name, value in chosen.items() if name != "run"}
+
+
+def _default(knob: Knob) -> str:
+    return knob.words[knob.default or 0] if knob.words else str(knob.default)
 
 
 def _problems(spec: Any) -> Iterator[Problem]:
@@ -98,10 +104,14 @@ def _settings(spec: Any) -> Iterator[Problem]:
     for hook, choice in spec.policies.items():
         if choice["use"] != "kernel":
             yield _at(spec, f"policies.{hook}", f"{choice['use']} cannot be put into the running kernel")
+    if spec.machine.get("nodes", 1) != 1:
+        yield _at(spec, "machine.nodes", "the running kernel has the NUMA nodes that it has; leave this out")
     knobs = Knobs()
-    for name in spec.ksm:
+    for name, value in spec.ksm.items():
         if name not in knobs:
             yield _at(spec, f"ksm.{name}", "the running kernel has no such knob")
+        elif name == "advisor_mode" and value != "none":
+            yield _at(spec, f"ksm.{name}", _ADVISED)
 
 
 def _at(spec: Any, key: str, what: str) -> Problem:
@@ -138,6 +148,8 @@ def _mmap(args: Mapping[str, Any]) -> str | None:
 
 def _set(args: Mapping[str, Any]) -> str | None:
     knobs = Knobs()
+    if args["knobs"].get("ksm.advisor_mode", "none") != "none":
+        return _ADVISED
     absent = [name for name in args["knobs"] if name.removeprefix("ksm.") not in knobs]
     return f"it has no knob {', '.join(absent)}" if absent else None
 

@@ -68,6 +68,7 @@ CANNOT = [
     ("reclaim: {pages: 7}", "reclaim", "it reclaims in batches, not an exact number of pages; use `reclaim: all`"),
     ("sample: {label: s, pages: true}", "sample", "it does not show the state of single pages"),
     ("mmap: {process: a, area: b, pages: 2, flags: [io]}", "mmap", "no process can ask for an area with io"),
+    ("prctl: {process: a, merge: 1}", "prctl", "it would have Python's own memory merged too"),
     ("set: {ksm.max_kernel_pages: 5}", "set", "it has no knob ksm.max_kernel_pages"),
 ]
 

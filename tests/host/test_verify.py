@@ -11,7 +11,7 @@ import pytest
 from ksmlab_core.cli import main
 from ksmlab_core.lab.verify import END, Difference, compare, profile_doubt, without_expectations
 from ksmlab_core.simulation.result import RunResult
-from tests.host.conftest import scripted
+from tests.host.conftest import recorded, scripted
 
 SAME = """
 spawn: [a, b]
@@ -95,6 +95,17 @@ def test_where_the_kernels_agree_there_is_no_difference(
     status, out, err = _verify(capfd)
     assert (status, out) == (0, "scripted.yaml: run s0: 60 figures, all equal\n")
     assert err.startswith("scripted.yaml: profile seed against Linux ")
+
+
+@pytest.mark.parametrize(("name", "figures"), [("fork-cow", 374), ("volatile-unshared", 245)])
+def test_the_profile_of_6_18_is_a_6_18_kernel(
+    host: None, capfd: pytest.CaptureFixture[str], name: str, figures: int
+) -> None:
+    """Every figure that both have, not the recorded ones alone: processes' KSM pages, frames saved, general_profit."""
+    file = recorded(name).file
+    assert main(["verify", file, "--no-input"]) == 0
+    out, err = capfd.readouterr()
+    assert (out, err) == (f"{file}: run s0: {figures} figures, all equal\n", "")
 
 
 def test_where_they_do_not_every_difference_is_shown(
