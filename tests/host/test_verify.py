@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +98,17 @@ def test_where_the_kernels_agree_there_is_no_difference(
     assert err.startswith("scripted.yaml: profile seed against Linux ")
 
 
-@pytest.mark.parametrize(("name", "figures"), [("fork-cow", 374), ("volatile-unshared", 245)])
+@pytest.mark.parametrize(("name", "at_least"), [("fork-cow", 486), ("volatile-unshared", 301)])
 def test_the_profile_of_6_18_is_a_6_18_kernel(
-    host: None, capfd: pytest.CaptureFixture[str], name: str, figures: int
+    host: None, capfd: pytest.CaptureFixture[str], name: str, at_least: int
 ) -> None:
     """Every figure that both have, not the recorded ones alone: processes' KSM pages, frames saved, general_profit."""
     file = recorded(name).file
     assert main(["verify", file, "--no-input"]) == 0
     out, err = capfd.readouterr()
-    assert (out, err) == (f"{file}: run s0: {figures} figures, all equal\n", "")
+    said = re.fullmatch(r"(.*): run s0: (\d+) figures, all equal\n", out)
+    assert said is not None
+    assert (said[1], int(said[2]) >= at_least, err) == (file, True, "")
 
 
 def test_where_they_do_not_every_difference_is_shown(
