@@ -7,11 +7,15 @@
     │   ├── Problems                several of them, found in one reading
     │   ├── UnknownName             no such policy, workload, metric, profile ...
     │   ├── PluginRejected          a plugin file or package that cannot be used
-    │   └── CaptureRejected         a capture file that is torn, foreign or too new
+    │   ├── CaptureRejected         a capture file that is torn, foreign or too new
+    │   ├── HostUnfit               the running kernel, or who asks, lacks what a run on it needs
+    │   └── HostInUse               somebody else uses what such a run would take for itself
     └── RunFailed                   the input was fine, the run was not: exit status 1
         ├── StepFailed              a script step that cannot be carried out
         ├── PolicyFault             a policy raised, or answered nonsense
         ├── InvariantViolated       the machine contradicts one of INV-1 to INV-20
+        ├── NotSteady               the running kernel did not do exactly what was asked, however often it was repeated
+        ├── HostNotRestored         something on the host could not be put back as it was
         └── ResultsNotWritten       the results' folder cannot be written
 
 Each class carries data; ``str()`` of it is what a person reads.
@@ -103,6 +107,14 @@ class CaptureRejected(BadInput):
         super().__init__(f"{file}: {reason}")
 
 
+class HostUnfit(BadInput):
+    """The running kernel cannot be used; the message says what is missing."""
+
+
+class HostInUse(BadInput):
+    """KSM of this host is in use; the message says by whom."""
+
+
 class RunFailed(KsmlabError):
     """A run that could not be finished."""
 
@@ -136,6 +148,14 @@ class InvariantViolated(RunFailed):
         self.step, self.dump = step, dump
         after = f" after {step}" if step else ""
         super().__init__(f"{invariant} violated{after}: {entity}: {reason}" + (f"\n{dump}" if dump else ""))
+
+
+class NotSteady(RunFailed):
+    """What the running kernel did is not what was asked for, and repeating the run did not help."""
+
+
+class HostNotRestored(RunFailed):
+    """Something on the host is not as it was; the message says what."""
 
 
 class ResultsNotWritten(RunFailed):

@@ -44,6 +44,12 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(command)
 
 
+def no_input_option(command: Command) -> Command:
+    """``--no-input``."""
+    about = "Never ask: refuse where a question would be asked (on a host whose KSM is in use)."
+    return click.option("--no-input", is_flag=True, help=about)(command)
+
+
 def read_plans(files: Sequence[str], overrides: Sequence[str], plugins: Sequence[str]) -> list[Plan]:
     """Read every file before anything is run.
 

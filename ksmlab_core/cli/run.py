@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ksmlab_core.cli.options import json_option, plugin_option, read_plans, set_option
+from ksmlab_core.cli.options import json_option, no_input_option, plugin_option, read_plans, set_option
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan
+    from ksmlab_core.lab.once import Simulate
     from ksmlab_core.lab.runner import OnResult
     from ksmlab_core.simulation import RunResult
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("run", short_help="Carry experiments out.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @json_option
-@click.option("--out", default="runs", show_default=True, metavar="DIR", help="Folder for results.")
+@click.option("--out", metavar="DIR", help="Folder for results.  [default: runs]")
 @plugin_option
 @set_option
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at a time.")
@@ -31,30 +32,50 @@ if TYPE_CHECKING:
     type=click.Choice(["never", "samples", "steps"]),
     help="When to check the machine's state against its invariants, whatever the file says.",
 )
+@click.option(
+    "--on",
+    "where",
+    type=click.Choice(["machine", "kernel"]),
+    default="machine",
+    show_default=True,
+    help="The simulated machine, or the kernel that runs here (scripts only; needs root).",
+)
+@no_input_option
 @click.option("--log", is_flag=True, help="Write the runs' logs to standard error too, as JSON lines.")
 def command(
     files: tuple[str, ...],
     as_json: bool,
-    out: str,
+    out: str | None,
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     jobs: int,
     report: str | None,
     invariants: str | None,
+    where: str,
+    no_input: bool,
     log: bool,
 ) -> int:
     """Carry out the experiments in FILES, one after the other.
 
     Prints a table of each experiment's runs, or with --json one JSON document. Results go to
-    DIR/EXPERIMENT/RUN/, a report beside them. Exit status: 0 all well, 1 a run failed or an expectation was not met,
+    DIR/EXPERIMENT/RUN/, a report beside them. With --on kernel, real processes carry the script out, and DIR is
+    runs-on-kernel unless it is given. Exit status: 0 all well, 1 a run failed or an expectation was not met,
     2 bad input.
     """
     if report and len(files) > 1:
         raise click.UsageError("--report takes the results of one FILE")
     settings = [*overrides, *([f"machine.invariants={invariants}"] if invariants else [])]
+    if where == "kernel" and (jobs > 1 or invariants):
+        raise click.UsageError("--jobs and --invariants are of the simulated machine only; leave them out")
+    out = out or ("runs" if where == "machine" else "runs-on-kernel")
     plans = read_plans(files, settings, plugins)
-    commands = [_again(file, plugins, settings) for file in files]
-    results = _carry_out(plans, commands, as_json=as_json, out=Path(out), jobs=jobs, log=log)
+    commands = [_again(file, plugins, settings, where) for file in files]
+    simulate = None
+    if where == "kernel":
+        from ksmlab_core.cli.on_kernel import prepared
+
+        simulate = prepared((spec for plan in plans for spec in plan.points), no_input=no_input)
+    results = _carry_out(plans, commands, as_json=as_json, out=Path(out), jobs=jobs, log=log, simulate=simulate)
     if as_json:
         _print_document(plans, results)
     if len(plans) == 1:
@@ -62,15 +83,23 @@ def command(
     return 0 if all(result.ok for one in results for result in one) else 1
 
 
-def _again(file: str, plugins: Sequence[str], settings: Sequence[str]) -> str:
+def _again(file: str, plugins: Sequence[str], settings: Sequence[str], where: str) -> str:
     """The command line that gives the same results again."""
     chosen = [word for plugin in plugins for word in ("-p", plugin)]
     changed = [word for setting in settings for word in ("--set", setting)]
-    return shlex.join(["ksmlab", "run", file, *chosen, *changed])
+    real = ["--on", "kernel"] if where == "kernel" else []
+    return shlex.join(["ksmlab", "run", file, *real, *chosen, *changed])
 
 
 def _carry_out(
-    plans: list[Plan], commands: list[str], *, as_json: bool, out: Path, jobs: int, log: bool
+    plans: list[Plan],
+    commands: list[str],
+    *,
+    as_json: bool,
+    out: Path,
+    jobs: int,
+    log: bool,
+    simulate: Simulate | None,
 ) -> list[list[RunResult]]:
     """Do the runs, telling of each file as soon as it and those before it are done."""
     from ksmlab_core.cli.outcome import Teller
@@ -82,7 +111,14 @@ def _carry_out(
     with progress_bar(runs, wanted=not (as_json or log)) as bar:
         told: OnResult = lambda plan, result: bar.run_done(lambda: teller.hear(plan, result))  # noqa: E731
         results = carry_out_all(
-            plans, jobs=jobs, out=out, on_result=told, progress=bar.advanced, log=log, commands=commands
+            plans,
+            jobs=jobs,
+            out=out,
+            on_result=told,
+            progress=bar.advanced,
+            log=log,
+            commands=commands,
+            simulate=simulate,
         )
     teller.summary(out)
     return results

@@ -11,11 +11,12 @@ from ksmlab_core.errors import InvariantViolated, StepFailed
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.errno import NAMES, NUMBERS, OK
 from ksmlab_core.mm.machine import READ, TOUCH, BusError, NothingToScan, OutOfMemory
+from ksmlab_core.simulation.contents import Contents
 from ksmlab_core.simulation.engine import Engine
 from ksmlab_core.simulation.expectations import Expectations
 from ksmlab_core.simulation.rows import compare_row, describe_pages, row_now
-from ksmlab_core.simulation.world import Area, Process, runs, spans
-from ksmlab_core.workload.content import content_id, content_ids
+from ksmlab_core.simulation.spans import runs, spans
+from ksmlab_core.simulation.world import Area, Process
 
 _VMA_FLAGS = {
     "shared": t.VM_SHARED | t.VM_MAYSHARE,
@@ -46,7 +47,7 @@ class Script:
         self.engine, self.machine, self.world = engine, engine.machine, engine.world
         self.steps, self.file = steps, file
         self.expectations, self.record = expectations, record
-        self._unique = 0
+        self._contents = Contents()
         self._row_before: Mapping[str, int] = {}
         self._line = 0
 
@@ -217,19 +218,7 @@ class Script:
     # -- accesses ---------------------------------------------------------------------------------------------
 
     def _do_write(self, process: list[str], area: str, content: Any, pages: Span) -> None:
-        self._access(process, area, pages, lambda first, end: self._contents(content, first, end))
-
-    def _contents(self, content: Mapping[str, Any], first: int, end: int) -> Any:
-        kind = content["kind"]
-        if kind == "cycle":
-            return content_ids("cycle", np.arange(first, end) % content["n"], within=(content["from"] or 0,))
-        if kind == "zero":
-            return np.zeros(end - first, np.int64)
-        if kind == "unique":
-            numbers = np.arange(self._unique, self._unique + end - first)
-            self._unique += end - first
-            return content_ids("unique", numbers)
-        return np.full(end - first, content_id(f"text {content['name']}"), np.int64)
+        self._access(process, area, pages, lambda first, end: self._contents.of(content, first, end))
 
     def _do_touch(self, process: list[str], area: str, pages: Span) -> None:
         self._access(process, area, pages, lambda first, end: np.full(end - first, TOUCH, np.int64))

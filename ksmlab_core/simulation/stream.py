@@ -10,7 +10,8 @@ from ksmlab_core.errors import RunFailed
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.machine import BusError, OutOfMemory
 from ksmlab_core.simulation.engine import Engine
-from ksmlab_core.simulation.world import Area, Process, runs
+from ksmlab_core.simulation.spans import runs
+from ksmlab_core.simulation.world import Area, Process
 from ksmlab_core.workload.events import Access, Discard, Event, Exit, Idle, Map, Mark, Spawn
 
 
