@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-_MODULES = ("run", "plan", "plugins", "new", "schema", "capture", "report", "kernels")
+_MODULES = ("run", "plan", "plugins", "new", "schema", "capture", "report", "kernels", "conformance")
 
 
 class _Commands(click.Group):

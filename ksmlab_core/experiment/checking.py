@@ -18,7 +18,7 @@ from ksmlab_core.experiment.surroundings import Surroundings
 from ksmlab_core.mm.profile import PROFILES, Profile
 
 _WORKLOAD_FORM: Final = "{use: NAME, ...} or {script: [...]}"
-_NOT_SETTINGS: Final = ("experiment", "about", "sweep", "expect", "plugins")
+_NOT_SETTINGS: Final = ("experiment", "about", "conformance", "sweep", "expect", "plugins")
 
 
 class Checker:

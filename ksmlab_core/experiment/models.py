@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainValidator, WithJsonSchema
 
 from ksmlab_core.experiment.complaints import shown, wrong
+from ksmlab_core.experiment.conformance import Conformance
 from ksmlab_core.experiment.quantities import Costs, Duration, Interval, Memory, Swap, Want, is_whole
+from ksmlab_core.experiment.strict import Strict
 
 LARGEST_SEED: Final = 2**63 - 1
 MOST_RUNS: Final = 100_000
@@ -34,12 +36,6 @@ ExperimentName = Annotated[
     PlainValidator(read_experiment_name),
     WithJsonSchema({"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 100}),
 ]
-
-
-class Strict(BaseModel):
-    """A mapping in which unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Machine(Strict):
@@ -116,6 +112,7 @@ class ExperimentFile(Strict):
 
     experiment: ExperimentName = Field(description="name of the experiment, and of the folder of its results")
     about: str = Field("", description="what the experiment is to find out")
+    conformance: Conformance | None = Field(None, description="what real kernels the experiment holds to")
     seed: Seed = Field(0, description="every random choice of the run comes from it")
     kernel: Any = Field(description="kernel whose behaviour is simulated")
     machine: Machine | None = Field(None, description="the simulated machine")

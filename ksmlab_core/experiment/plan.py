@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ksmlab_core.experiment.conformance import Conformance
     from ksmlab_core.policy.registry import Registry
 
 
@@ -106,6 +107,7 @@ class Plan:
         file: The file.
         points: The runs, in the order of the sweep, seeds fastest.
         registry: The policies and workloads that the file can choose from, its own plugins included.
+        conformance: Of which suite it is a scenario, if it is one, and which kernels it holds for.
     """
 
     experiment: str
@@ -113,3 +115,4 @@ class Plan:
     file: Path
     points: list[RunSpec]
     registry: Registry
+    conformance: Conformance | None = None

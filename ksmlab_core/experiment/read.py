@@ -11,6 +11,7 @@ from typing import Any, Final
 from ksmlab_core.errors import Problem, Problems
 from ksmlab_core.experiment.checking import Checker
 from ksmlab_core.experiment.complaints import Complaints
+from ksmlab_core.experiment.document import Document
 from ksmlab_core.experiment.dotted import NotSettableError, assigned
 from ksmlab_core.experiment.ids import point_ids, run_id
 from ksmlab_core.experiment.models import LARGEST_SEED, Sweep
@@ -39,8 +40,12 @@ def read_experiment(path: Path, *, overrides: Sequence[str] = (), plugins: Seque
         Problems: Everything that is wrong with the file and the overrides, in the order of its lines.
         PluginRejected: One of `plugins` cannot be used.
     """
-    document = read_document(path)
-    settings, places, problems = overridden(document, overrides)
+    return read_plan(read_document(path), path, overrides=overrides, plugins=plugins)
+
+
+def read_plan(document: Document, path: Path, *, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Plan:
+    """As `read_experiment`, of a file whose text was read already."""
+    settings, places, conformance, problems = overridden(document, overrides)
     complaints = Complaints(places)
     sweep = _sweep(complaints, settings)
     points = expand(complaints, sweep)
@@ -53,7 +58,7 @@ def read_experiment(path: Path, *, overrides: Sequence[str] = (), plugins: Seque
     if problems:
         raise Problems(list(dict.fromkeys(problems)))
     runs = _named_runs(complaints, sweep, specs, points, seeds)
-    return Plan(settings["experiment"], settings.get("about", ""), path, runs, registry)
+    return Plan(settings["experiment"], settings.get("about", ""), path, runs, registry, conformance)
 
 
 def _sweep(complaints: Complaints, settings: dict[str, Any]) -> Sweep:

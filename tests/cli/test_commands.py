@@ -15,7 +15,7 @@ import pytest
 
 Ksmlab = Callable[..., Any]
 KSMLAB = [sys.executable, "-m", "ksmlab_core.cli"]
-COMMANDS = ["run", "plan", "plugins", "new", "schema", "capture", "report", "kernels"]
+COMMANDS = ["run", "plan", "plugins", "new", "schema", "capture", "report", "kernels", "conformance"]
 
 
 def listed(help_text: str) -> list[str]:

@@ -77,7 +77,7 @@ def test_a_command_within_the_text_is_one_that_exists(
         found = [path for pattern in files for path in sorted(ROOT.glob(pattern))]
         assert len(found) >= len(files)
         outcome = ksmlab(ROOT, "plan", str(found[0]))
-    elif len(words) == 1 and words[0] in ("run", "plan", "new", "capture", "report"):
+    elif len(words) == 1 and words[0] in ("run", "plan", "new", "capture", "report", "conformance"):
         outcome = ksmlab(here.folder, words[0], "--help")
     else:
         outcome = ksmlab(here.fresh() if words[0] == "new" else here.folder, *words)

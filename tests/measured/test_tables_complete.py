@@ -111,6 +111,10 @@ EVERY_TABLE = [(kernel, name) for kernel in EXCEPTED for name in TABLES]
 
 # The golden traces of the specification: how many expectations each checks.
 TRACES = {
+    "t-drv-12-copied": 6,
+    "t-drv-7-readonly-refused": 4,
+    "t-drv-3-anon-vma": 7,
+    "t-drv-2": 16,
     "t-drv-1": 23,
     "t-drv-1-cached": 5,
     "t-drv-1-orphan": 6,
@@ -138,6 +142,15 @@ TRACES = {
     "t-drv-10-write-v2-6-33": 4,
     "t-drv-12-v2-6-33": 10,
     "t-drv-3-v2-6-33": 7,
+    "r-b-fork-1": 4,
+    "r-b-recl-1": 5,
+    "r-b-scan-3": 5,
+    "r-b-unm-1": 4,
+    "x-4": 4,
+    "x-9-restart": 5,
+    "r-b-mlock-1": 6,
+    "r-b-off-1": 4,
+    "x-7-node-kept": 5,
     "x-8-v2-6-33": 7,
     "x-9-v2-6-33": 7,
 }
