@@ -68,7 +68,9 @@ workload:
 def play(tmp_path: Path) -> Any:
     """Carries a script out, invariants checked after every step."""
 
-    def run(script: str, *, memory: int = 256, swap: int = 256, policies: str = "", more: str = "", kernel: str = "seed") -> Any:
+    def run(
+        script: str, *, memory: int = 256, swap: int = 256, policies: str = "", more: str = "", kernel: str = "seed"
+    ) -> Any:
         from ksmlab_core.experiment.read import read_experiment
         from ksmlab_core.simulation import run as simulate
 
