@@ -7,7 +7,7 @@ window grows with these hits, and lies on the side to which the faults go.
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import jit
+from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm.lru import lru_add_drain
 from ksmlab_core.mm.mm_types import (
     COST_SWAP_LOOKUP,
@@ -69,10 +69,7 @@ def _read_window(m, p, vma, address, window):
 
 
 @jit
-def read_around(m, p, e):
-    """The page of swap pte `p`, which names slot `e`, read with those around it; NONE without a frame."""
-    if not m.sc[SW_READ_AROUND]:
-        return swapin_readahead(m, e)
+def _read_around_address(m, p, e):
     m.sc[TICK] += m.sc[COST_SWAP_LOOKUP]
     vma = m.pte.vma[p]
     address = address_of(m, p)
@@ -85,6 +82,12 @@ def read_around(m, p, e):
         m.vma.ra_window[vma] = window
         m.vma.ra_hits[vma] = 0
     return read_swap_cache_async(m, e)
+
+
+@inlined
+def read_around(m, p, e):
+    """The page of swap pte `p`, which names slot `e`, read with those around it; NONE without a frame."""
+    return _read_around_address(m, p, e) if m.sc[SW_READ_AROUND] else swapin_readahead(m, e)
 
 
 @jit

@@ -121,7 +121,7 @@ def page_referenced(m, page, is_locked):
     return used + young, locked
 
 
-@jit
+@inlined
 def test_and_clear_referenced(m, page):
     """1 if PG_referenced was set."""
     used = (m.frame.pg[page] & PG_REFERENCED) != 0
@@ -129,7 +129,7 @@ def test_and_clear_referenced(m, page):
     return 1 if used else 0
 
 
-@jit
+@inlined
 def ptes_referenced(m, page, is_locked):
     """(young ptes of the page, VM_LOCKED seen); makes them old."""
     referenced = 0
