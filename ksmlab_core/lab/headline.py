@@ -125,7 +125,7 @@ COLUMNS = (
         "less",
         "page frames of KSM pages that nobody maps and that are still in memory, averaged over the run",
         mean_over_time("machine.ksm_frames_unmapped"),
-        least=1,
+        least=10,
     ),
     Column(
         "back after",

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ksmlab_core.lab.collection import Collection, Run
 
 
+_MOST_ROWS = 30
+"""A longer table is folded where a sweep's drawings say it shorter."""
+
+
 def render(collection: Collection) -> str:
     """The whole page."""
     resources = files(__package__)
@@ -49,6 +53,7 @@ def _filling(collection: Collection) -> dict[str, Any]:
         "columns": columns,
         "rows": [_row(collection, run, columns) for run in collection.runs],
         "sweep": sweep,
+        "folded": sweep is not None and len(collection.runs) > _MOST_ROWS,
         "saving": saving_over_time(drawn),
         "against": saving_against_first(drawn),
         "time": where_time_went(drawn),

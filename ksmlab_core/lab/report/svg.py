@@ -86,6 +86,7 @@ def _domesticated(svg: str, name: str, description: str) -> str:
     svg = re.sub(r'\b(?:d|x|y|transform)="[^"]*"', lambda found: _DECIMALS.sub(r"\1", found[0]), svg)
     svg = re.sub(r"#0[0-5][0-9a-f]{4}\b", lambda found: _variable(found[0]), svg)
     svg = re.sub(r"(font-family:|font: [^;\"']*?px) [^;\"]*", r"\1 var(--font)", svg)
+    svg = re.sub(r"\s*\n\s*", "\n", svg)
     head = f'<svg role="img" aria-label="{escape(description)}" '
     return re.sub(r'<svg (?:width="[^"]*"|height="[^"]*"|version="[^"]*"|\s)*', head, svg, count=1).strip()
 

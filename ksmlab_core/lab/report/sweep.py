@@ -84,8 +84,9 @@ def _example(line: Line) -> Run:
 
 
 def _tells(column: Column, lines: Sequence[Line]) -> bool:
-    """Do two dots differ?"""
-    return len({spot.mean for line in lines for _, spot in line.spots(column)}) > 1
+    """Do two dots differ, and is there anything worth a drawing?"""
+    means = {spot.mean for line in lines for _, spot in line.spots(column)}
+    return len(means) > 1 and max(means) >= column.least
 
 
 def _title(axis: Axis) -> str:
