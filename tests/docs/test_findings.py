@@ -213,6 +213,8 @@ def first(cell: str) -> float:
 
 
 def test_the_front_page_says_the_same() -> None:
-    front = " ".join((ROOT / "README.md").read_text(encoding="utf-8").partition("## Findings")[2].split())
+    front = " ".join(
+        (ROOT / "README.md").read_text(encoding="utf-8").partition("## Findings")[2].partition("\n## ")[0].split()
+    )
     for name, figures in FRONT.items():
         assert [figure for figure in figures if figure not in front or figure not in SAID[name]] == []

@@ -258,6 +258,7 @@ def dash(nth: int) -> Any:
 
 
 def grouped(value: float, _: object = None) -> str:
+    """A number on an axis, thousands set apart; the second argument is matplotlib's and says nothing."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
