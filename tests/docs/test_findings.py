@@ -100,10 +100,10 @@ def test_the_node_reference_costs_what_is_said() -> None:
     assert release["machine.ksm_frames_unmapped"] == ablated["machine.ksm_frames_unmapped"] == ablated["vm.pswpin"] == 0
     waits = [duration(one["time.fault_stall"]) for one in (stopped, release, ablated)]
     assert f"At 64 MiB it reads {stopped['vm.pswpin']:,} pages from swap in three rounds" in said
-    assert f"in {stopped['vm.pgmajfault']:,} major faults, and waits {waits[0]}" in said
+    assert f"in {stopped['vm.pgmajfault']:,} major faults, and all waiting in faults is {waits[0]}" in said
     assert f"it reads {release['vm.pswpin']} in {release['vm.pgmajfault']} faults" in said
-    assert f"all waiting in faults is {waits[1]}" in said
-    assert f"reads none and waits {waits[2]}" in said
+    assert f"and all waiting is {waits[1]}, and" in said
+    assert f"reads none and all waiting is {waits[2]}," in said
     fast, slow = (duration(by["seed", 1, pause].metrics["time.fault_stall"]) for pause in (20, 200))
     assert f"the wait at 64 MiB is {fast} and" in said
     assert f"with pauses ten times as long {slow} and" in said
@@ -205,6 +205,30 @@ def test_remerging_gains_what_the_report_says() -> None:
     assert gain[20] == max(gain.values())
     fewer = 100 * (1 - first(rows["swapin remerge, 26 MiB"][2]) / first(rows["swapin kernel, 26 MiB"][2]))
     assert f"at 26 MiB ({fewer:.1f} %)" in said
+
+
+def test_at_the_end_of_the_run_remerging_saves_no_more() -> None:
+    rows = report("copy-remerge")
+    for size in SIZES[1:]:
+        kernel, remerge = (
+            spot([first(rows[f"swapin {policy}, memory {size}MiB, seed {seed}"][1]) for seed in range(1, 6)])
+            for policy in ("kernel", "remerge")
+        )
+        assert abs(kernel.mean - remerge.mean) < min(kernel.half, remerge.half)
+    assert "the two save the same from 26 MiB on, within the intervals" in SAID["copy-remerge"]
+
+
+def test_with_memory_nearly_enough_remerging_spares_no_fault() -> None:
+    rows, said = report("copy-remerge"), SAID["copy-remerge"]
+    for size in (44, 50):
+        for column in (2, 3):
+            kernel, remerge = (rows[f"swapin {policy}, {size} MiB"][column] for policy in ("kernel", "remerge"))
+            assert abs(first(kernel) - first(remerge)) < first(kernel.partition("± ")[2])
+    assert "at 44 and 50 MiB faults and waits differ by less than their intervals" in said
+    again = [first(rows[f"swapin remerge, memory 44MiB, seed {seed}"][3]) for seed in range(1, 6)]
+    copied = [rows[f"swapin kernel, memory 44MiB, seed {seed}"][2] for seed in range(1, 6)]
+    assert set(copied) == {"0"}
+    assert f"still rejoins {spot(again).mean:,.0f} ± {spot(again).half:,.0f}." in said
 
 
 def first(cell: str) -> float:
