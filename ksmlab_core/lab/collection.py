@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,7 @@ class Run:
     @property
     def label(self) -> str:
         """The run's name for people: what the sweep set for it, or its id where nothing was swept."""
-        named = [f"{_last(key)} {_value(value)}" for key, value in self.result.point.items() if key != "seed"]
-        return ", ".join(named) or self.result.id
+        return label_of_point(self.result.point) or self.result.id
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,11 @@ class Collection:
             run.result.id: f"{run.label}, seed {run.result.seed}" if labels.count(run.label) > 1 else run.label
             for run in self.runs
         }
+
+
+def label_of_point(point: Mapping[str, Any]) -> str:
+    """What a point of a sweep sets, for people; the seed is left out."""
+    return ", ".join(f"{_last(key)} {_value(value)}" for key, value in point.items() if key != "seed")
 
 
 def of_plan(plan: Plan, results: Sequence[RunResult], command: str) -> Collection:

@@ -24,6 +24,8 @@ class Column:
     """Which direction is good news; empty where neither is."""
     meaning: str
     value: Callable[[RunResult], Number | None]
+    least: Number = 0
+    """The column is left out where no run has as much."""
 
 
 def metric(name: str) -> Callable[[RunResult], Number | None]:
@@ -46,6 +48,30 @@ def mean_over_time(name: str) -> Callable[[RunResult], Number | None]:
         return float(np.trapezoid(np.asarray(result.series[name], dtype=np.float64), time) / span)
 
     return mean
+
+
+def back_after(name: str, share: float = 0.95) -> Callable[[RunResult], Number | None]:
+    """Time from the last labelled sample until a metric is back at `share` of its highest value before it.
+
+    None where it is not lost at that sample, or never comes back.
+    """
+    return lambda result: back_from(result, name, str(result.samples[-1]["at"]), share) if result.samples else None
+
+
+def back_from(result: RunResult, name: str, label: str, share: float = 0.95) -> Number | None:
+    """The same from the sample of this label on; precise to the interval of the run's samples, ns."""
+    import numpy as np
+
+    start = next(sample["ns"] for sample in result.samples if sample["at"] == label)
+    if name not in result.series:
+        return None
+    time, values = result.series["time.elapsed"], result.series[name]
+    before, after = time <= start, time >= start
+    wanted = share * values[before].max() if before.any() else 0
+    reached = np.flatnonzero(after & (values >= wanted))
+    if not reached.size or time[reached[0]] == start or reached[0] == np.flatnonzero(after)[0]:
+        return None
+    return int(time[reached[0]] - start)
 
 
 COLUMNS = (
@@ -93,12 +119,32 @@ COLUMNS = (
     ),
     Column("swapped in", "pages", "less", "pages read from the swap device", metric("vm.pswpin")),
     Column("swapped out", "pages", "less", "pages written to the swap device", metric("vm.pswpout")),
+    Column(
+        "held, mean",
+        "pages",
+        "less",
+        "page frames of KSM pages that nobody maps and that are still in memory, averaged over the run",
+        mean_over_time("machine.ksm_frames_unmapped"),
+        least=10,
+    ),
+    Column(
+        "back after",
+        "ns",
+        "less",
+        "time from the last sample with a name until 95 % of the saving that there had been before it is back",
+        back_after("machine.pages_saved"),
+    ),
 )
 
 
 def columns_of(collection: Collection) -> list[Column]:
-    """The columns for which at least one run has a figure."""
-    return [column for column in COLUMNS if any(column.value(run.result) is not None for run in collection.runs)]
+    """The columns for which at least one run has a figure worth a column."""
+
+    def told(column: Column) -> bool:
+        return any(value is not None and value >= column.least for value in map(column.value, results))
+
+    results = [run.result for run in collection.runs]
+    return [column for column in COLUMNS if told(column)]
 
 
 def text(value: Number | None, unit: Unit) -> str:

@@ -116,13 +116,13 @@ def _lines(
     """A line per run, in the colours from the `first` on, over simulated time with its phases."""
     figure = Figure(figsize=(8.6, 4.2), layout="constrained")
     axes = figure.subplots()
-    scale, unit = _time_unit(max(int(run.series["time.elapsed"][-1]) for run in runs))
+    scale, unit = time_unit(max(int(run.series["time.elapsed"][-1]) for run in runs))
     for nth, (time, values) in enumerate(lines, first):
-        axes.plot(time / scale, values, color=svg.colour(nth), linestyle=_dash(nth))
+        axes.plot(time / scale, values, color=svg.colour(nth), linestyle=dash(nth))
     axes.margins(x=0)
     _phases(axes, runs[0], scale)
     axes.set(xlabel=f"simulated time, {unit}", ylabel=title)
-    axes.yaxis.set_major_formatter(FuncFormatter(_grouped))
+    axes.yaxis.set_major_formatter(FuncFormatter(grouped))
     return figure, axes
 
 
@@ -152,7 +152,7 @@ def where_time_went(collection: Collection) -> Chart | None:
     runs, labels = runs[:MOST_BARS], collection.label_of
     present = [part for part in PARTS if any(part.value(run.metrics) for run in runs)]
     width = np.array([[part.value(run.metrics) for run in runs] for part in present], dtype=np.float64)
-    scale, unit = _time_unit(int(width.sum(axis=0).max()))
+    scale, unit = time_unit(int(width.sum(axis=0).max()))
     with svg.style():
         figure = Figure(figsize=(8.6, 0.8 + 0.4 * len(runs)), layout="constrained")
         axes = figure.subplots()
@@ -184,7 +184,7 @@ def timelines(collection: Collection) -> list[tuple[str, str, str]]:
 
 def _timeline(run: RunResult, name: str, rows: Sequence[NDArray[np.float64]], tops: Sequence[float], end: int) -> str:
     """One run's four lanes above each other."""
-    scale, unit = _time_unit(end)
+    scale, unit = time_unit(end)
     edges = np.linspace(0, end, _BINS + 1) / scale
     with svg.style():
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
@@ -193,7 +193,7 @@ def _timeline(run: RunResult, name: str, rows: Sequence[NDArray[np.float64]], to
             axes.stairs(rows[nth], edges, fill=True, color=svg.colour(nth), linewidth=0)
             axes.set_ylim(0, tops[nth] * 1.08 or 1)
             axes.yaxis.set_major_locator(MaxNLocator(2, integer=True, min_n_ticks=1))
-            axes.yaxis.set_major_formatter(FuncFormatter(_grouped))
+            axes.yaxis.set_major_formatter(FuncFormatter(grouped))
             axes.set_title(lane.title, loc="left", fontsize=12, color=svg.INK, pad=3)
             axes.set_xlim(0, end / scale)
             axes.tick_params(axis="x", length=0)
@@ -244,7 +244,7 @@ def _thinned(time: NDArray[Any], values: NDArray[Any]) -> tuple[NDArray[Any], ND
     return time[chosen], values[chosen]
 
 
-def _time_unit(ns: int) -> tuple[float, str]:
+def time_unit(ns: int) -> tuple[float, str]:
     """The unit in which a span of simulated time is drawn, and its length in nanoseconds."""
     for size, name in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
         if ns >= 2 * size:
@@ -252,12 +252,13 @@ def _time_unit(ns: int) -> tuple[float, str]:
     return 1.0, "ns"
 
 
-def _dash(nth: int) -> Any:
+def dash(nth: int) -> Any:
     """Line styles, so that lines are told apart without their colours too."""
     return ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))[nth % 4]
 
 
-def _grouped(value: float, _: object = None) -> str:
+def grouped(value: float, _: object = None) -> str:
+    """A number on an axis, thousands set apart; the second argument is matplotlib's and says nothing."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 

@@ -16,10 +16,15 @@ from ksmlab_core.lab.report.charts import (
     timelines,
     where_time_went,
 )
+from ksmlab_core.lab.report.sweep import examples, over_the_sweep
 from ksmlab_core.lab.report.words import GLOSSARY, answer, settings
 
 if TYPE_CHECKING:
     from ksmlab_core.lab.collection import Collection, Run
+
+
+_MOST_ROWS = 30
+"""A longer table is folded where a sweep's drawings say it shorter."""
 
 
 def render(collection: Collection) -> str:
@@ -35,23 +40,28 @@ def render(collection: Collection) -> str:
 
 def _filling(collection: Collection) -> dict[str, Any]:
     shared, varied = settings(collection)
-    columns = columns_of(collection)
+    columns, drawn, sweep = columns_of(collection), examples(collection), over_the_sweep(collection)
     return {
         "it": collection,
         "labels": [collection.label_of[run.result.id] for run in collection.runs],
-        "answer": answer(collection),
+        # Which place on an axis is the best is seldom the question: the drawings over it answer.
+        "answer": [] if sweep else answer(collection),
         "doubts": doubts(collection),
         "failures": _failures(collection),
         "unmet": _unmet(collection),
         "met": sum(one["ok"] for run in collection.runs for one in run.result.expect),
         "columns": columns,
         "rows": [_row(collection, run, columns) for run in collection.runs],
-        "saving": saving_over_time(collection),
-        "against": saving_against_first(collection),
-        "time": where_time_went(collection),
+        "sweep": sweep,
+        "folded": sweep is not None and len(collection.runs) > _MOST_ROWS,
+        "saving": saving_over_time(drawn),
+        "against": saving_against_first(drawn),
+        "time": where_time_went(drawn),
         "run_times": _run_times(collection),
-        "timelines": timelines(collection),
+        "timelines": timelines(drawn),
+        "timelines_left_out": len(drawn.runs) > MOST_TIMELINES,
         "most_timelines": MOST_TIMELINES,
+        "drawn_first": drawn.label_of[drawn.runs[0].result.id] if drawn.runs else "",
         "shared": shared,
         "varied": varied,
         "glossary": GLOSSARY,
