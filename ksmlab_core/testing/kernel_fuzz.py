@@ -1,0 +1,249 @@
+"""Random scripts on the simulated machine and on the running kernel: every sample compared, the first difference shrunk.
+
+A sample follows every step. Where the two differ, the kernel is asked again first: what it does not answer twice alike is
+no fault of the machine if the machine's answer is among the kernel's, and the repetitions are the proof.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ksmlab_core.errors import Problems
+from ksmlab_core.experiment import Plan
+from ksmlab_core.experiment.plan import Step
+from ksmlab_core.experiment.read import read_plan
+from ksmlab_core.experiment.yaml_reader import parse
+from ksmlab_core.host.comparable import comparable
+from ksmlab_core.lab.once import Simulate, Task, perform
+from ksmlab_core.lab.verify import Difference, Verified, compare
+from ksmlab_core.mm.profile import PROFILES
+from ksmlab_core.simulation import RunResult
+from ksmlab_core.testing.cases import Case
+from ksmlab_core.testing.fuzz import Broken
+from ksmlab_core.testing.kernel_scripts import kernel_case
+from ksmlab_core.testing.script_text import experiment_text
+from ksmlab_core.testing.shrink import minimised
+
+REPEATS: Final = 5
+"""How often the kernel is asked again about a script on which the two differ."""
+ALIKE: Final = "alike"
+UNSTEADY: Final = "unsteady"
+DIFFERENT: Final = "different"
+
+
+def running_profile(release: str | None = None) -> str:
+    """The profile that is to behave as the running kernel does: its own, else that of the latest kernel."""
+    version = re.match(r"\d+\.\d+", release or platform.release())
+    name = f"v{version[0]}" if version else ""
+    return name if name in PROFILES else list(PROFILES)[-1]
+
+
+def sampled(steps: list[Step]) -> list[Step]:
+    """The steps, each followed by a sample of its number, from 1."""
+    return [
+        one
+        for number, step in enumerate(steps, 1)
+        for one in (step, Step("sample", {"label": f"step {number}", "pages": None}, step.line, 1))
+    ]
+
+
+def plan_of(case: Case, name: str = "") -> Plan:
+    """A case as an experiment with a sample after every step.
+
+    Raises:
+        Problems: it cannot be: a step needs one that is not there any more.
+    """
+    file = name or f"case-{case.number}.yaml"
+    return read_plan(parse(experiment_text(replace(case, steps=sampled(list(case.steps)))), file), Path(file))
+
+
+@dataclass
+class Compared:
+    """One case on both machines, and the two results."""
+
+    case: Case
+    verified: Verified
+    machine: RunResult
+    kernel: RunResult
+
+    @property
+    def ok(self) -> bool:
+        """The same figures as far as both got, and the same end: both arrived, or both were refused the same."""
+        failed = self.verified.failed
+        return not self.verified.differences and (not failed or failed.get("machine") == failed.get("kernel"))
+
+    @property
+    def no_answer(self) -> str | None:
+        """Why the kernel gave no exact answer, if it gave none."""
+        error = self.kernel.error
+        return error["message"] if error and error["type"] == "NotSteady" else None
+
+    @property
+    def first(self) -> list[Difference]:
+        """The differences of the first sample that has any."""
+        found = self.verified.differences
+        return [one for one in found if one.at == found[0].at]
+
+    @property
+    def kind(self) -> str:
+        """In what the two differ first: the name of a metric without its process, or who failed."""
+        if self.verified.differences:
+            return re.sub(r"^process\.\w+\.", "process.", self.first[0].metric)
+        return f"failed on the {' and the '.join(sorted(self.verified.failed))}"
+
+    def as_far_as_needed(self) -> Case:
+        """The case without the steps behind the first difference."""
+        if not self.verified.differences:
+            return self.case
+        number = re.search(r"\d+", self.first[0].at)
+        return replace(self.case, steps=list(self.case.steps)[: int(number[0])]) if number else self.case
+
+
+def both(case: Case, on_kernel: Simulate) -> Compared:
+    """A case on both machines."""
+    plan = plan_of(case)
+    [spec] = plan.points
+    machine = perform(Task(spec, 0), plan.registry)
+    kernel = perform(Task(spec, 0, simulate=on_kernel), plan.registry)
+    return Compared(case, compare(machine, kernel), machine, kernel)
+
+
+def answer(result: RunResult, like: RunResult) -> tuple[Any, ...]:
+    """Everything in a result that is compared: equal answers are equal runs."""
+    samples = tuple(
+        tuple((name, ours["metrics"][name]) for name in comparable(ours["metrics"], theirs["metrics"]))
+        for ours, theirs in zip(result.samples, like.samples, strict=False)
+    )
+    return samples, result.error and result.error["message"]
+
+
+@dataclass
+class Again:
+    """What the kernel said of one script when asked again.
+
+    Attributes:
+        asked: how often.
+        answers: how often it gave each of its different answers, the most frequent first.
+        ours: how often it gave the simulated machine's.
+    """
+
+    asked: int
+    answers: list[int]
+    ours: int
+
+
+def asked_again(found: Compared, on_kernel: Simulate, times: int = REPEATS) -> Again:
+    """Repeat a case on the kernel, the time that it was found included."""
+    plan = plan_of(found.case)
+    [spec] = plan.points
+    results = [found.kernel]
+    results += [perform(Task(spec, 0, simulate=on_kernel), plan.registry) for _ in range(times)]
+    answers = Counter(answer(result, found.machine) for result in results)
+    ours = answers.get(answer(found.machine, found.kernel), 0)
+    return Again(len(results), [often for _, often in answers.most_common()], ours)
+
+
+@dataclass
+class Finding:
+    """A script on which the two machines differ.
+
+    Attributes:
+        found: as it was found.
+        again: what the kernel said when asked again.
+        smallest: the smallest script that shows it, None if the kernel does not agree with itself.
+    """
+
+    found: Compared
+    again: Again
+    smallest: Compared | None = None
+
+    @property
+    def verdict(self) -> str:
+        """UNSTEADY if the machine's answer is one of several that the kernel gives, DIFFERENT if it is not."""
+        return UNSTEADY if self.again.ours or self.found.no_answer else DIFFERENT
+
+
+@dataclass
+class Fuzzed:
+    """What many scripts came to."""
+
+    scripts: int = 0
+    steps: Counter[str] = field(default_factory=Counter)
+    figures: int = 0
+    unsteady: list[Finding] = field(default_factory=list)
+    different: Finding | None = None
+
+
+def fuzz(first: int, count: int, kernel: str, on_kernel: Simulate) -> Iterator[Fuzzed]:
+    """Cases `first` to `first + count - 1`, until one is different; the tally after each."""
+    tally = Fuzzed()
+    for number in range(first, first + count):
+        result = both(kernel_case(number, kernel), on_kernel)
+        tally.scripts += 1
+        tally.steps.update(step.kind for step in result.case.steps)
+        tally.figures += result.verified.compared
+        if not result.ok:
+            finding = examined(result, on_kernel)
+            if finding.verdict == DIFFERENT:
+                tally.different = finding
+            else:
+                tally.unsteady.append(finding)
+        yield tally
+        if tally.different is not None:
+            return
+
+
+def examined(found: Compared, on_kernel: Simulate) -> Finding:
+    """Ask again, and if the kernel stands by it, look for the smallest script that shows it."""
+    finding = Finding(found, asked_again(found, on_kernel))
+    if finding.verdict == DIFFERENT:
+        finding.smallest = smallest(found, on_kernel)
+    return finding
+
+
+def smallest(found: Compared, on_kernel: Simulate) -> Compared:
+    """The smallest script on which the two differ in the same way."""
+    seen = {}
+
+    def attempt(case: Case) -> Broken | None:
+        try:
+            result = both(case, on_kernel)
+        except Problems:  # a step needs one that was left out
+            return None
+        if result.ok or result.no_answer:
+            return None
+        seen[id(case)] = result
+        return Broken(case, result.kind, "")
+
+    case = found.as_far_as_needed()
+    broken = attempt(case) or attempt(found.case)
+    if broken is None:
+        return found
+    small = minimised(replace_case(broken), attempt)
+    return seen.get(id(small.case)) or both(small.case, on_kernel)
+
+
+def replace_case(broken: Broken) -> Broken:
+    """A break whose steps are a list of their own."""
+    return Broken(replace(broken.case, steps=list(broken.case.steps)), broken.kind, "")
+
+
+def experiment(result: Compared, about: str) -> str:
+    """The experiment file of a case, with one sample: `ksmlab verify` shows the difference with it."""
+    steps = list(result.case.steps)
+    shown = replace(result.case, steps=[*steps, Step("sample", {"label": "different", "pages": None}, 0, 0)])
+    name, _, rest = experiment_text(shown).partition("\n")
+    return f"{name}\nabout: {_quoted(about)}\n{rest}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+Progress = Callable[[Fuzzed], None]
