@@ -386,7 +386,9 @@ class AddressSpaces:
         gaps = not self._covered(mm, start, start + pages)
         for vma in self._isolate_range(mm, start, start + pages):
             m = self.state.m
-            if m.vma.vm_flags[vma] & (t.VM_LOCKED | t.VM_SPECIAL):
+            if m.vma.vm_flags[vma] & t.VM_SPECIAL:
+                continue
+            if m.vma.vm_flags[vma] & t.VM_LOCKED and not m.sc[t.SW_MLOCK_POPULATES]:
                 continue
             m.vma.vm_flags[vma] |= t.VM_LOCKED
             first, last = self._extent(vma)

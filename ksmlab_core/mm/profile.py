@@ -252,6 +252,13 @@ _SWITCHES = (
         "the page batches are drained when a pass begins",
         ("R-OBJ-15", "R-B-SCAN-1"),
     ),
+    Switch(
+        "mlock_populates",
+        (False, True),
+        "fed067da46ad (2.6.38)",
+        "mlock faults in its whole range, for write where that is allowed, also where it was locked already",
+        ("R-MLOCK-1", "R-B-MLOCK-1"),
+    ),
 )
 
 SWITCHES: Mapping[str, Switch] = MappingProxyType({switch.name: switch for switch in _SWITCHES})
@@ -400,6 +407,7 @@ _V6_1 = Profile(
             "free_swap_on_merge": True,
             "check_readonly": True,
             "drain_at_pass": True,
+            "mlock_populates": True,
             "readahead": "addresses",
             "new_pages": "inactive",
             "swapoff_walk": "processes",
