@@ -1,20 +1,22 @@
-"""Random scripts on the simulated machine and on the running kernel: every sample compared, the first difference shrunk.
+"""Random scripts on the simulated machine and on the running kernel: every sample compared, a difference shrunk.
 
-A sample follows every step. Where the two differ, the kernel is asked again first: what it does not answer twice alike is
-no fault of the machine if the machine's answer is among the kernel's, and the repetitions are the proof.
+A sample follows every step. Where the two differ, the kernel is asked again first: what it does not answer twice alike
+is no fault of the machine if its answer is among the kernel's, and the repetitions are the proof.
 """
 
 from __future__ import annotations
 
+import json
 import platform
 import re
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ksmlab_core.errors import Problems
+from ksmlab_core.errors import HostInUse, Problems
 from ksmlab_core.experiment import Plan
 from ksmlab_core.experiment.plan import Step
 from ksmlab_core.experiment.read import read_plan
@@ -32,9 +34,8 @@ from ksmlab_core.testing.shrink import minimised
 
 REPEATS: Final = 5
 """How often the kernel is asked again about a script on which the two differ."""
-ALIKE: Final = "alike"
-UNSTEADY: Final = "unsteady"
-DIFFERENT: Final = "different"
+_TRIES: Final = 10
+_PAUSE_S: Final = 1.0
 
 
 def running_profile(release: str | None = None) -> str:
@@ -101,18 +102,25 @@ class Compared:
         """The case without the steps behind the first difference."""
         if not self.verified.differences:
             return self.case
-        number = re.search(r"\d+", self.first[0].at)
-        return replace(self.case, steps=list(self.case.steps)[: int(number[0])]) if number else self.case
+        number = re.fullmatch(r"step (\d+)", self.first[0].at)
+        return replace(self.case, steps=list(self.case.steps)[: int(number[1])]) if number else self.case
 
 
-def both(case: Case, on_kernel: Simulate, worth_it: Callable[[Case, RunResult], bool] | None = None) -> Compared | None:
-    """A case on both machines; None if the simulated machine's result says that the kernel need not be asked."""
+def both(case: Case, on_kernel: Simulate) -> Compared:
+    """A case on both machines."""
     plan = plan_of(case)
-    [spec] = plan.points
-    machine = perform(Task(spec, 0), plan.registry)
-    if worth_it is not None and not worth_it(case, machine):
-        return None
-    kernel = perform(Task(spec, 0, simulate=on_kernel), plan.registry)
+    return _with_kernel(case, plan, perform(Task(plan.points[0], 0), plan.registry), on_kernel)
+
+
+def both_if_worth_it(case: Case, on_kernel: Simulate) -> Compared | None:
+    """A case on both machines; None if the simulated one says that the kernel would be asked in vain."""
+    plan = plan_of(case)
+    machine = perform(Task(plan.points[0], 0), plan.registry)
+    return _with_kernel(case, plan, machine, on_kernel) if can_scan(case, machine) else None
+
+
+def _with_kernel(case: Case, plan: Plan, machine: RunResult, on_kernel: Simulate) -> Compared:
+    kernel = perform(Task(plan.points[0], 0, simulate=on_kernel), plan.registry)
     return Compared(case, compare(machine, kernel), machine, kernel)
 
 
@@ -181,56 +189,96 @@ class Finding:
     smallest: Compared | None = None
 
     @property
-    def verdict(self) -> str:
-        """UNSTEADY if the machine's answer is one of several that the kernel gives, DIFFERENT if it is not."""
-        return UNSTEADY if self.again.ours or self.found.no_answer else DIFFERENT
+    def unsteady(self) -> bool:
+        """Does the kernel give different answers, the simulated machine's among them?"""
+        return len(self.again.answers) > 1 and self.again.ours > 0
+
+    @property
+    def number(self) -> int:
+        """The script's number."""
+        return self.found.case.number
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as JSON data."""
+        shown = self.smallest or self.found
+        return {
+            "seed": self.number,
+            "kind": self.found.kind,
+            "unsteady": self.unsteady,
+            **asdict(self.again),
+            "steps": len(shown.case.steps),
+            "differences": [asdict(one) for one in shown.first],
+            "failed": shown.verified.failed,
+        }
 
 
 @dataclass
 class Fuzzed:
-    """What many scripts came to."""
+    """What many scripts came to.
+
+    Attributes:
+        scripts: how many were carried out.
+        steps: how often each kind of step was.
+        figures: how many were compared.
+        refused: scripts that both machines refused to carry on with, alike.
+        unsteady: those about which the kernel does not agree with itself.
+        different: the first on which the two machines differ.
+    """
 
     scripts: int = 0
     steps: Counter[str] = field(default_factory=Counter)
     figures: int = 0
+    refused: int = 0
     unsteady: list[Finding] = field(default_factory=list)
     different: Finding | None = None
 
+    def add(self, result: Compared, on_kernel: Simulate) -> None:
+        """Count one script, and look into it if it differs."""
+        self.scripts += 1
+        self.steps.update(step.kind for step in result.case.steps)
+        self.figures += result.verified.compared
+        self.refused += result.ok and bool(result.verified.failed)
+        if result.ok:
+            return
+        finding = Finding(result, asked_again(result, on_kernel))
+        if finding.unsteady:
+            self.unsteady.append(finding)
+        else:
+            finding.smallest = smallest(result, on_kernel)
+            self.different = finding
+
 
 def fuzz(first: int, count: int, kernel: str, on_kernel: Simulate) -> Iterator[Fuzzed]:
-    """Cases `first` to `first + count - 1`, until one is different; the tally after each."""
-    tally = Fuzzed()
+    """Scripts `first` to `first + count - 1`, until one differs; the tally after each."""
+    tally, patient = Fuzzed(), _patiently(on_kernel)
     for number in range(first, first + count):
-        result = both(kernel_case(number, kernel), on_kernel)
-        tally.scripts += 1
-        tally.steps.update(step.kind for step in result.case.steps)
-        tally.figures += result.verified.compared
-        if not result.ok:
-            finding = examined(result, on_kernel)
-            if finding.verdict == DIFFERENT:
-                tally.different = finding
-            else:
-                tally.unsteady.append(finding)
+        tally.add(both(kernel_case(number, kernel), patient), patient)
         yield tally
         if tally.different is not None:
             return
 
 
-def examined(found: Compared, on_kernel: Simulate) -> Finding:
-    """Ask again, and if the kernel stands by it, look for the smallest script that shows it."""
-    finding = Finding(found, asked_again(found, on_kernel))
-    if finding.verdict == DIFFERENT:
-        finding.smallest = smallest(found, on_kernel)
-    return finding
+def _patiently(on_kernel: Simulate) -> Simulate:
+    """As given, but waits a moment while KSM is in use: processes of the script before may be going still."""
+
+    def simulate(*args: Any, **kwargs: Any) -> RunResult:
+        for _ in range(_TRIES):
+            try:
+                return on_kernel(*args, **kwargs)
+            except HostInUse:
+                time.sleep(_PAUSE_S)
+        return on_kernel(*args, **kwargs)
+
+    return simulate
 
 
 def smallest(found: Compared, on_kernel: Simulate) -> Compared:
-    """The smallest script on which the two differ in the same way."""
-    seen = {}
+    """The smallest script on which the two differ in the same way; the one found if it does not show it again."""
+    seen: dict[int, Compared] = {}
 
     def attempt(case: Case) -> Broken | None:
         try:
-            result = both(case, on_kernel, can_scan)
+            result = both_if_worth_it(case, on_kernel)
         except Problems:  # a step needs one that was left out
             return None
         if result is None or result.ok or result.no_answer:
@@ -240,27 +288,11 @@ def smallest(found: Compared, on_kernel: Simulate) -> Compared:
 
     case = found.as_far_as_needed()
     broken = attempt(case) or attempt(found.case)
-    if broken is None:
-        return found
-    small = minimised(replace_case(broken), attempt)
-    return seen.get(id(small.case)) or both(small.case, on_kernel)
-
-
-def replace_case(broken: Broken) -> Broken:
-    """A break whose steps are a list of their own."""
-    return Broken(replace(broken.case, steps=list(broken.case.steps)), broken.kind, "")
+    return seen[id(minimised(broken, attempt).case)] if broken else found
 
 
 def experiment(result: Compared, about: str) -> str:
-    """The experiment file of a case, with one sample: `ksmlab verify` shows the difference with it."""
-    steps = list(result.case.steps)
-    shown = replace(result.case, steps=[*steps, Step("sample", {"label": "different", "pages": None}, 0, 0)])
-    name, _, rest = experiment_text(shown).partition("\n")
-    return f"{name}\nabout: {_quoted(about)}\n{rest}"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-Progress = Callable[[Fuzzed], None]
+    """The experiment file of a case, with one sample at its end: `ksmlab verify` shows the difference with it."""
+    steps = [*result.case.steps, Step("sample", {"label": "different", "pages": None}, 0, 0)]
+    name, _, rest = experiment_text(replace(result.case, steps=steps)).partition("\n")
+    return f"{name}\nabout: {json.dumps(about)}\n{rest}"

@@ -1,8 +1,8 @@
 """Random scripts that a running kernel answers exactly, the same again from their number.
 
-They hold only what real processes can be made to do, and only where the answer does not depend on the moment: memory is
-ample, so that the kernel reclaims when asked; `reclaim: all` takes everything that can be taken; ksmd does whole passes,
-or a number of pages where some are surely there to be scanned.
+They hold only what real processes can be made to do, and only where the answer does not depend on the moment: memory
+is ample, so that the kernel reclaims when asked; `reclaim: all` takes everything that can be taken; ksmd does whole
+passes, or a number of pages where some are surely there to be scanned.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ KNOBS: Final = {
     "smart_scan": (0, 0, 1),
     "use_zero_pages": (0, 0, 1),
     "max_page_sharing": (256, 256, 2, 3, 5),
+    "stable_node_chains_prune_millisecs": (0, 3_600_000),
 }
-"""Knobs with values to try."""
+"""Knobs with values to try. What is forgotten of a chain after 2 s, as by default, would depend on the host's clock."""
 _TASTE: Final = (0.0, 0.3, 1.0, 1.0, 1.0, 3.0)
 _NEEDED: Final = ("write", "passes", "reclaim")
 _PAGES: Final = 16384
