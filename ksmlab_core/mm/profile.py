@@ -255,8 +255,9 @@ _SWITCHES = (
     Switch(
         "mlock_populates",
         (False, True),
-        "fed067da46ad (2.6.38)",
-        "mlock faults in its whole range, for write where that is allowed, also where it was locked already",
+        "2.6.38 (mprotect: 4.1)",
+        "mlock faults in its whole range, for write where that is allowed, also what was locked already; mprotect does"
+        " so where a locked area becomes writable",
         ("R-MLOCK-1", "R-B-MLOCK-1"),
     ),
 )

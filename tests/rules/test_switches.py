@@ -289,7 +289,7 @@ def _mlock_populates(rig: Any) -> int:
     """R-MLOCK-1, R-B-MLOCK-1: pages merged under a lock are locked again: how many of them are merged still?"""
     one, other = rig.process(content=7), rig.process(content=7)
     one.mlock(), other.mlock()
-    rig.scan(3)
+    rig.scan_passes(3)
     one.mlock(), other.mlock()
     return sum(rig.is_ksm(area.frame()) for area in (one, other))
 
