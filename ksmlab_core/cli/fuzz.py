@@ -79,6 +79,7 @@ def _document(tally: Fuzzed, kernel: str, seed: int, file: Path | None) -> dict[
         "refused": tally.refused,
         "figures": tally.figures,
         "steps": dict(tally.steps.most_common()),
+        "unanswered": {str(number): why for number, why in tally.unanswered.items()},
         "unsteady": [finding.as_dict() for finding in tally.unsteady],
         "different": tally.different.as_dict() if tally.different else None,
         "file": str(file) if file else None,
@@ -86,6 +87,8 @@ def _document(tally: Fuzzed, kernel: str, seed: int, file: Path | None) -> dict[
 
 
 def _tell(tally: Fuzzed, seed: int, file: Path | None) -> None:
+    for number, why in tally.unanswered.items():
+        click.echo(f"script {number}: the kernel gives no exact answer: {why}")
     for finding in tally.unsteady:
         click.echo(_told(finding, "the kernel does not agree with itself, and the machine is among its answers"))
     if tally.different:
@@ -93,7 +96,8 @@ def _tell(tally: Fuzzed, seed: int, file: Path | None) -> None:
     numbers = f"{seed} to {seed + tally.scripts - 1}"
     different = "1 differs" if tally.different else "none differs"
     unsteady = f", {len(tally.unsteady)} unsteady on the kernel" if tally.unsteady else ""
-    click.echo(f"{tally.scripts} scripts ({numbers}), {tally.figures:,} figures: {different}{unsteady}")
+    unanswered = f", {len(tally.unanswered)} without an exact answer" if tally.unanswered else ""
+    click.echo(f"{tally.scripts} scripts ({numbers}), {tally.figures:,} figures: {different}{unsteady}{unanswered}")
 
 
 def _told(finding: Finding, what: str) -> str:

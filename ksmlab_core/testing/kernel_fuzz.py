@@ -221,6 +221,7 @@ class Fuzzed:
         steps: how often each kind of step was.
         figures: how many were compared.
         refused: scripts that both machines refused to carry on with, alike.
+        unanswered: by number those of which the kernel gave no exact answer in all its attempts, and why.
         unsteady: those about which the kernel does not agree with itself.
         different: the first on which the two machines differ.
     """
@@ -229,6 +230,7 @@ class Fuzzed:
     steps: Counter[str] = field(default_factory=Counter)
     figures: int = 0
     refused: int = 0
+    unanswered: dict[int, str] = field(default_factory=dict)
     unsteady: list[Finding] = field(default_factory=list)
     different: Finding | None = None
 
@@ -239,6 +241,9 @@ class Fuzzed:
         self.figures += result.verified.compared
         self.refused += result.ok and bool(result.verified.failed)
         if result.ok:
+            return
+        if result.no_answer:
+            self.unanswered[result.case.number] = result.no_answer
             return
         finding = Finding(result, asked_again(result, on_kernel))
         if finding.unsteady:

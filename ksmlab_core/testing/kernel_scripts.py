@@ -91,6 +91,13 @@ class KernelWriter(MemoryWriter):
     # -- processes and areas ----------------------------------------------------------------------------------
 
     def _fork(self) -> None:
+        """A child of a process without locked areas.
+
+        A page that ksmd takes out of a locked area waits in a batch of ksmd's CPU to be unlocked, which holds a
+        reference: a child that shares it keeps it until a later pass. The simulated machine has no such batch.
+        """
+        if any(process in self.areas for process, _area in self.locked):
+            return
         before = set(self.areas)
         super()._fork()
         for child in set(self.areas) - before:
@@ -211,4 +218,7 @@ class KernelWriter(MemoryWriter):
     def _set(self) -> None:
         choices: list[dict[str, Any]] = [{"ksm.run": 2}, {"ksm.run": 0}]
         choices += [{f"ksm.{knob}": self.dice.one(values)} for knob, values in self.knobs.items()]
-        self._add("set", knobs=self.dice.one(choices), returns=0)
+        chosen = self.dice.one(choices)
+        self._add("set", knobs=chosen, returns=0)
+        if chosen == {"ksm.run": 2}:  # a kernel that has scanned since is not at 2 any more
+            self._add("set", knobs={"ksm.run": 0}, returns=0)
