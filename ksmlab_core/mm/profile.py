@@ -233,8 +233,8 @@ _SWITCHES = (
     Switch(
         "free_swap_on_merge",
         (False, True),
-        "between 2.6.33 and 6.1",
-        "a page that a merge has unmapped gives its swap slot back",
+        "between 2.6.33 and 6.1 (copies on write: 5.14)",
+        "a page that a merge or a copy on write has unmapped gives its swap slot back",
         ("R-MERGE-6", "R-B-SCAN-6"),
     ),
     Switch(
