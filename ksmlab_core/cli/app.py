@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-_MODULES = ("run", "verify", "plan", "plugins", "new", "schema", "capture", "report", "kernels", "conformance")
+_MODULES = ("run", "verify", "plan", "plugins", "new", "schema", "capture", "report", "kernels", "conformance", "fuzz")
 
 
 class _Commands(click.Group):

@@ -70,8 +70,12 @@ def _rows(outcome: Verified) -> Iterator[list[str]]:
         yield ["sample", "metric", "machine", "kernel"]
     before = None
     for one in outcome.differences:
-        yield ["" if one.at == before else one.at, one.metric, f"{one.machine:,}", f"{one.kernel:,}"]
+        yield ["" if one.at == before else one.at, one.metric, _figure(one.machine), _figure(one.kernel)]
         before = one.at
+
+
+def _figure(value: int | str) -> str:
+    return value if isinstance(value, str) else f"{value:,}"
 
 
 def _document(everything: list[tuple[Plan, list[Verified]]]) -> dict[str, Any]:

@@ -62,11 +62,13 @@ class Group:
             raise HostUnfit("no memory cgroup can be made: no hierarchy is mounted")
         self.version = hierarchy.version
         self.folder = hierarchy.top / f"ksmlab-{os.getpid()}"
+        self._empty = hierarchy.top / f"ksmlab-{os.getpid()}-empty"
         try:
             if self.version == 2:
                 _delegate(hierarchy.top, note)
-            note({"undo": "cgroup", "folder": str(self.folder)})
-            self.folder.mkdir()
+            for folder in (self.folder, self._empty):
+                note({"undo": "cgroup", "folder": str(folder)})
+                folder.mkdir()
         except OSError as error:
             raise HostUnfit(f"no memory cgroup can be made in {hierarchy.top}: {error.strerror}") from None
 
@@ -91,21 +93,34 @@ class Group:
         many changes. With stale ones it takes no active page for old, and stands still with few pages for that long.
         """
         (self.folder / "memory.stat").read_text()
-        if self.version == 1:
-            self._squeeze("memory.force_empty", "0")
-        elif (self.folder / "memory.reclaim").exists():
-            self._squeeze("memory.reclaim", str(_ALL))
-        else:
-            self._squeeze("memory.high", "0")
-            (self.folder / "memory.high").write_text("max")
+        _reclaim(self.version, self.folder, _ALL)
 
-    def _squeeze(self, file: str, value: str) -> None:
-        try:
-            (self.folder / file).write_text(value)
-        except OSError as error:
-            # EAGAIN: less than that could be reclaimed, which the caller sees for itself.
-            if error.errno not in (errno.EAGAIN, errno.EBUSY):
-                raise
+    def drain(self) -> None:
+        """Empty the page batches of all CPUs: ksmd does not merge a page of which a batch holds a reference.
+
+        The kernel does that before it gives up reclaiming a cgroup, also one that has nothing to reclaim.
+        """
+        _reclaim(self.version, self._empty, 1 << 12)
+
+
+def _reclaim(version: int, folder: Path, size: int) -> None:
+    """Reclaim up to so many bytes of a cgroup."""
+    if version == 1:
+        _squeeze(folder / "memory.force_empty", "0")
+    elif (folder / "memory.reclaim").exists():
+        _squeeze(folder / "memory.reclaim", str(size))
+    else:
+        _squeeze(folder / "memory.high", "0")
+        (folder / "memory.high").write_text("max")
+
+
+def _squeeze(file: Path, value: str) -> None:
+    try:
+        file.write_text(value)
+    except OSError as error:
+        # EAGAIN: less than that could be reclaimed, which the caller sees for itself.
+        if error.errno not in (errno.EAGAIN, errno.EBUSY):
+            raise
 
 
 def _delegate(top: Path, note: Note) -> None:

@@ -126,5 +126,6 @@ def reclaimable(distinct: Entries) -> int:
 
 
 def swapcached(distinct: Entries) -> int:
-    """How many of these frames are in the swap cache."""
-    return _with(flags(distinct), SWAPCACHE)
+    """How many of these frames are in the swap cache and can be taken out of it: not what is locked in memory."""
+    every = flags(distinct)
+    return _with(every[(every & np.uint64(UNEVICTABLE)) == 0], SWAPCACHE)

@@ -193,6 +193,7 @@ class Script:
     def _do_write(self, process: list[str], area: str, content: Any, pages: Span) -> None:
         for one, where, first, end in self._accessed(process, area, pages):
             where.contents[first:end] = words(self._contents.of(content, first, end))
+            where.known |= end - first == len(where.contents)
             for start, count, at in stretches(where, first, end):
                 one.call("fill", where.contents[at : at + count].tobytes(), start=start, pages=count)
 
@@ -218,6 +219,7 @@ class Script:
     def _do_scan(self, passes: int | None = None, pages: int | None = None) -> None:
         if not any(process.registered for process in self.host.processes.live.values()):
             raise StepFailed(NOTHING_TO_SCAN)
+        self.host.group.drain()
         if passes is not None:
             self.host.ksmd.passes(passes)
         else:
@@ -269,6 +271,8 @@ class Script:
 
     def _set(self, knob: str, value: Any) -> int:
         """Write a knob; ksmd itself is let run by scans and sleeps only."""
+        if knob == "run" and value == self._run:
+            return 0  # what is there already; a second 2 unmerges nothing, and ours is a 0 since the first
         try:
             if knob != "run" or value not in (0, 1):
                 self.host.knobs.write(knob, value)

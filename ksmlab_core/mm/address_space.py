@@ -257,14 +257,17 @@ class AddressSpaces:
         self._give_ptes(first, last - first)
 
     def mprotect(self, mm: int, start: int, pages: int, writable: bool) -> int:
-        """Allow or forbid writing to a range; 0 or ENOMEM."""
+        """Allow or forbid writing to a range; 0 or ENOMEM. Later kernels fault in what is locked and may be written."""
         if not self._covered(mm, start, start + pages):
             return ENOMEM
         for vma in self._isolate_range(mm, start, start + pages):
             m = self.state.m
             first, last = self._extent(vma)
             if writable:
+                locked = int(m.vma.vm_flags[vma]) & (t.VM_LOCKED | t.VM_WRITE) == t.VM_LOCKED
                 m.vma.vm_flags[vma] |= t.VM_WRITE
+                if locked and m.sc[t.SW_MLOCK_POPULATES]:
+                    self._resume(doors.MLOCK, first, last)  # a page that cannot be had is had when it is written
             else:
                 m.vma.vm_flags[vma] &= ~t.VM_WRITE
                 m.pte_flags[first:last] &= np.uint8(0xFF ^ t.PTE_WRITE)
@@ -386,7 +389,9 @@ class AddressSpaces:
         gaps = not self._covered(mm, start, start + pages)
         for vma in self._isolate_range(mm, start, start + pages):
             m = self.state.m
-            if m.vma.vm_flags[vma] & (t.VM_LOCKED | t.VM_SPECIAL):
+            if m.vma.vm_flags[vma] & t.VM_SPECIAL:
+                continue
+            if m.vma.vm_flags[vma] & t.VM_LOCKED and not m.sc[t.SW_MLOCK_POPULATES]:
                 continue
             m.vma.vm_flags[vma] |= t.VM_LOCKED
             first, last = self._extent(vma)

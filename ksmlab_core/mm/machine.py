@@ -55,6 +55,7 @@ _SWITCH_SCALARS = {
     "free_swap_on_merge": t.SW_FREE_SWAP_ON_MERGE,
     "check_readonly": t.SW_CHECK_READONLY,
     "drain_at_pass": t.SW_DRAIN_AT_PASS,
+    "mlock_populates": t.SW_MLOCK_POPULATES,
 }
 _SWITCHED_ON = {
     "rmap_mode": "anon_vma",
@@ -338,9 +339,10 @@ class Machine(AddressSpaces):
         self._drain_if_asked()
         done, idle = 0, 0
         while done < pages and idle < 2:
+            skipped = int(self.sc[t.KSM_PAGES_SKIPPED])
             n, _used, reason = self._ksmd_with_room(pages - done)
             done += n
-            idle = 0 if n else idle + 1
+            idle = 0 if n or skipped != self.sc[t.KSM_PAGES_SKIPPED] else idle + 1
             if reason == ksm_room.SCAN_NOTHING:
                 break
         return done

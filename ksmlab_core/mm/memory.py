@@ -38,6 +38,7 @@ from ksmlab_core.mm.mm_types import (
     QUEUE_SIZE,
     SW_BORN_YOUNG,
     SW_COPY_TEST_ROOT,
+    SW_FREE_SWAP_ON_MERGE,
     SW_MLOCK_BY_MAPPING,
     SW_NEW_INACTIVE,
     SW_SWAPIN_EXCLUSIVE,
@@ -81,6 +82,7 @@ from ksmlab_core.mm.stable_tree import (
     stable_tree_twin,
 )
 from ksmlab_core.mm.swap import (
+    free_page_and_swap_cache,
     read_swap_cache_async,
     reuse_swap_page,
     swap_free,
@@ -169,7 +171,10 @@ def do_wp_page(m, p):
         page_remove_rmap(m, old)
         if m.vma.vm_flags[vma] & VM_LOCKED and m.sc[SW_MLOCK_BY_MAPPING]:
             munlock_vma_page(m, old)
-        put_page(m, old)
+        if m.sc[SW_FREE_SWAP_ON_MERGE]:
+            free_page_and_swap_cache(m, old)
+        else:
+            put_page(m, old)
     return VM_FAULT_WRITE
 
 

@@ -356,6 +356,7 @@ SW_UNSHARE = next(_scalar)
 SW_FREE_SWAP_ON_MERGE = next(_scalar)
 SW_CHECK_READONLY = next(_scalar)
 SW_DRAIN_AT_PASS = next(_scalar)
+SW_MLOCK_POPULATES = next(_scalar)
 
 # Decisions that compiled code leaves to a policy (door.py).
 ASK_SWAPIN = next(_scalar)  # 1 = stop at swap-ins whose page may be needed in more than one place

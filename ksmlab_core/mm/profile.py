@@ -233,8 +233,8 @@ _SWITCHES = (
     Switch(
         "free_swap_on_merge",
         (False, True),
-        "between 2.6.33 and 6.1",
-        "a page that a merge has unmapped gives its swap slot back",
+        "between 2.6.33 and 6.1 (copies on write: 5.14)",
+        "a page that a merge or a copy on write has unmapped gives its swap slot back",
         ("R-MERGE-6", "R-B-SCAN-6"),
     ),
     Switch(
@@ -251,6 +251,14 @@ _SWITCHES = (
         "2919bfd0758b (2.6.38)",
         "the page batches are drained when a pass begins",
         ("R-OBJ-15", "R-B-SCAN-1"),
+    ),
+    Switch(
+        "mlock_populates",
+        (False, True),
+        "2.6.38 (mprotect: 4.1)",
+        "mlock faults in its whole range, for write where that is allowed, also what was locked already; mprotect does"
+        " so where a locked area becomes writable",
+        ("R-MLOCK-1", "R-B-MLOCK-1"),
     ),
 )
 
@@ -400,6 +408,7 @@ _V6_1 = Profile(
             "free_swap_on_merge": True,
             "check_readonly": True,
             "drain_at_pass": True,
+            "mlock_populates": True,
             "readahead": "addresses",
             "new_pages": "inactive",
             "swapoff_walk": "processes",

@@ -146,13 +146,16 @@ class Engine:
     def _scan_some(self, budget: int, *, one_pass: bool) -> int:
         """Let ksmd look at up to `budget` pages; how many.
 
-        With `one_pass` it stops where a pass ends (R-SCAN-7); else where a whole pass has found nothing to look at.
+        With `one_pass` it stops where a pass ends (R-SCAN-7); else where a whole pass has found nothing to look at: no
+        page, nor one that smart scan passes over, which will have its turn (R-B-SMART-1).
         """
         done, empty = 0, 0  # empty: passes in a row that ended without a page
         while done < budget:
+            skipped = int(self.machine.sc[t.KSM_PAGES_SKIPPED])
             n, ended, stuck = self._scan_on(budget - done)
             done += n
-            empty = empty + 1 if ended and n == 0 else 0
+            nothing = n == 0 and skipped == self.machine.sc[t.KSM_PAGES_SKIPPED]
+            empty = empty + 1 if ended and nothing else 0
             # What is left of a pass may hold nothing more; the next is a whole one.
             if stuck or (ended and one_pass) or empty == 2:
                 break

@@ -86,16 +86,6 @@ class _Writer(MemoryWriter):
             method()
         return self.steps
 
-    def _opening(self) -> None:
-        """Processes, areas, contents; a crowded script has enough alike to share one page more than 62 times."""
-        if self.crowded:
-            self._add("spawn", process=[self.places.born() for _ in range(3)])
-        for _ in range(0 if self.crowded else self.dice.between(1, 3)):
-            self._spawn()
-        for _ in range(3 if self.crowded else self.dice.between(1, 3)):
-            self._mmap(flags=[])
-            self._write()
-
     # -- ksmd, reclaim, swap, time ----------------------------------------------------------------------------
 
     def _scan(self) -> None:

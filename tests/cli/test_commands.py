@@ -15,7 +15,7 @@ import pytest
 
 Ksmlab = Callable[..., Any]
 KSMLAB = [sys.executable, "-m", "ksmlab_core.cli"]
-COMMANDS = ["run", "verify", "plan", "plugins", "new", "schema", "capture", "report", "kernels", "conformance"]
+COMMANDS = ["run", "verify", "plan", "plugins", "new", "schema", "capture", "report", "kernels", "conformance", "fuzz"]
 
 
 def listed(help_text: str) -> list[str]:

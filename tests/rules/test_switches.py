@@ -285,6 +285,15 @@ def _mlock_by_mapping(rig: Any) -> bool:
     return rig.has(area.frame(), t.PG_MLOCKED)
 
 
+def _mlock_populates(rig: Any) -> int:
+    """R-MLOCK-1, R-B-MLOCK-1: pages merged under a lock are locked again: how many of them are merged still?"""
+    one, other = rig.process(content=7), rig.process(content=7)
+    one.mlock(), other.mlock()
+    rig.scan_passes(3)
+    one.mlock(), other.mlock()
+    return sum(rig.is_ksm(area.frame()) for area in (one, other))
+
+
 def _run_2_lasts(rig: Any) -> list[int]:
     """R-SCAN-8, R-B-UNM-2: where a process that is registered in mid-pass and while run is 2 comes in the list."""
     first = rig.processes(3, content=7)
@@ -343,6 +352,7 @@ EFFECTS: dict[str, Effect] = {
     "new_pages": (_new_pages, {"active": (True, True), "inactive": (False, False)}),
     "swapoff_walk": (_swapoff_walk, {"slots": (2, 0), "processes": (1, 1)}),
     "mlock_by_mapping": (_mlock_by_mapping, {True: True, False: False}),
+    "mlock_populates": (_mlock_populates, {True: 0, False: 2}),
     "run_2_lasts": (_run_2_lasts, {True: [0, 1, 2, 3], False: [0, 3, 1, 2]}),
     "merge_any": (_merge_any, {True: 0, False: EINVAL}),
     "fork_best_effort": (_fork_best_effort, {True: True, False: False}),
