@@ -9,33 +9,78 @@ import click
 
 from ksmlab_core.cli.options import json_option
 from ksmlab_core.cli.text import aligned
+from ksmlab_core.errors import UnknownName
 
 if TYPE_CHECKING:
     from ksmlab_core.mm.profile import Knob, Profile, Switch
 
 
-@click.command("kernels", short_help="List kernel profiles, their knobs and switches.")
+@click.command("kernels", short_help="List kernel profiles, or show how two of them differ.")
+@click.argument("names", nargs=-1, metavar="[PROFILE [PROFILE]]")
 @json_option
-def command(as_json: bool) -> None:
-    """List the kernels that can be simulated, and the cost table of the machine.
+def command(names: tuple[str, ...], as_json: bool) -> None:
+    """List the kernels that can be simulated and the cost table of the machine; with two names, how these two differ.
 
     A kernel profile is a set of named switches. `kernel: {profile: NAME, SWITCH: VALUE}` in an experiment file changes
     one behaviour alone; `machine: {costs: {EVENT: TIME}}` changes one cost.
     """
-    from ksmlab_core.mm.costs import COSTS
-    from ksmlab_core.mm.profile import PROFILES, SWITCHES
+    if len(names) > 2:
+        raise click.UsageError("one profile, or two to compare")
+    profiles = _profiles(names)
+    if len(names) == 2:
+        _compare(profiles[0], profiles[1], as_json)
+    elif as_json:
+        click.echo(json.dumps(_document(profiles), indent=1))
+    else:
+        _list(profiles)
 
-    if as_json:
-        click.echo(json.dumps(_document(), indent=1))
-        return
-    for profile in PROFILES.values():
+
+def _profiles(names: tuple[str, ...]) -> list[Profile]:
+    """The profiles of these names, or all."""
+    from ksmlab_core.mm.profile import PROFILES
+
+    for name in names:
+        if name not in PROFILES:
+            raise UnknownName("kernel profile", name, PROFILES)
+    return [PROFILES[name] for name in names or PROFILES]
+
+
+def _list(profiles: list[Profile]) -> None:
+    from ksmlab_core.mm.costs import COSTS
+    from ksmlab_core.mm.profile import SWITCHES
+
+    for profile in profiles:
         _print_profile(profile)
     click.echo("switches")
     for switch in SWITCHES.values():
-        _print_switch(switch, list(PROFILES.values()))
+        _print_switch(switch, profiles)
     click.echo("costs, ns of simulated time")
     for line in aligned([[name, f"{cost:>6}", about] for name, (cost, about) in COSTS.items()], indent="  "):
         click.echo(line)
+
+
+def _compare(one: Profile, other: Profile, as_json: bool) -> None:
+    """How two kernels differ: switches, knobs, and what they count."""
+    from ksmlab_core.mm.profile import SWITCHES
+
+    switches = [switch for name, switch in SWITCHES.items() if one.switches.get(name) != other.switches.get(name)]
+    metrics = [[name for name in a.metrics if name not in b.metrics] for a, b in ((one, other), (other, one))]
+    if as_json:
+        differing = {
+            switch.name: [one.switches.get(switch.name), other.switches.get(switch.name)] for switch in switches
+        }
+        click.echo(
+            json.dumps({"profiles": [one.name, other.name], "switches": differing, "metrics": metrics}, indent=1)
+        )
+        return
+    click.echo(f"{one.name}: {one.about}\n{other.name}: {other.about}\n")
+    for switch in switches:
+        _print_switch(switch, [one, other])
+    if not switches:
+        click.echo("no switch differs")
+    for profile, own in zip((one, other), metrics, strict=True):
+        if own:
+            click.echo(f"only {profile.name} has {', '.join(own)}")
 
 
 def _print_profile(profile: Profile) -> None:
@@ -61,12 +106,12 @@ def _print_switch(switch: Switch, profiles: list[Profile]) -> None:
     click.echo(f"      {switch.effect}; since {switch.introduced_by}{rules}")
 
 
-def _document() -> dict[str, Any]:
+def _document(profiles: list[Profile]) -> dict[str, Any]:
     from ksmlab_core.mm.costs import COSTS
-    from ksmlab_core.mm.profile import PROFILES, SWITCHES
+    from ksmlab_core.mm.profile import SWITCHES
 
     return {
-        "profiles": [_profile(profile) for profile in PROFILES.values()],
+        "profiles": [_profile(profile) for profile in profiles],
         "switches": [
             {
                 "name": switch.name,

@@ -67,8 +67,8 @@ def in_use() -> str | None:
 
 
 def in_use_by_strangers() -> str | None:
-    """Who uses KSM of this host now and is no ksmlab; None if nobody does."""
-    return None if held_by_another() else in_use()
+    """Who uses KSM of this host now and is no ksmlab, running or killed; None if nobody does."""
+    return None if held_by_another() or Journal.left_behind().entries else in_use()
 
 
 def held_by_another() -> bool:
@@ -100,7 +100,7 @@ def held(*, in_use_too: bool = False, patience_s: float | None = None) -> Iterat
         raise HostUnfit(f"KSM of this host cannot be taken: that needs {', and '.join(lacks)}")
     with ExitStack() as stack:
         lock = stack.enter_context(_locked(PATIENCE_S if patience_s is None else patience_s))
-        _repair()
+        repair()
         if not in_use_too and (user := in_use()):
             raise HostInUse(f"KSM is in use on this host: {user}")
         stack.enter_context(_termination_unwinds())
@@ -137,7 +137,7 @@ def _taken(lock: int) -> bool:
     return True
 
 
-def _repair() -> None:
+def repair() -> None:
     """Undo what a holder left behind that was killed together with its watcher, or with the whole machine."""
     if failed := Journal.left_behind().undo():
         raise HostNotRestored(f"an earlier run left the host changed, and it cannot be put back: {'; '.join(failed)}")

@@ -73,7 +73,7 @@ from ksmlab_core.mm.mmap import mlock_pte_range, munlock_pte_range, zap_pte_rang
 from ksmlab_core.mm.numa import tree_of
 from ksmlab_core.mm.page_alloc import page_ksm, page_stable_node, put_page
 from ksmlab_core.mm.rmap import address_of
-from ksmlab_core.mm.stable_tree import stable_tree_twin
+from ksmlab_core.mm.stable_tree import is_ksmds, stable_tree_twin
 from ksmlab_core.mm.swap import end_writeback
 from ksmlab_core.mm.swapoff import try_to_unuse
 from ksmlab_core.mm.swapoff_by_mm import unuse_by_mm
@@ -361,7 +361,7 @@ def swapin_facts(
     facts[4] = m.slot.refs[e]
     facts[5] = NONE
     content = m.slot.content[e]
-    facts[8] = (m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE) != 0
+    facts[8] = is_ksmds(m, p)
     if m.slot.frame[e] != NONE:
         page = m.slot.frame[e]
         content = m.frame.content[page]

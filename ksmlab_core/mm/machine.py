@@ -79,6 +79,7 @@ FAILURES = {
 
 PAGE_SIZE = 4096  # bytes
 SIZEOF_RMAP_ITEM = 64  # bytes, in a kernel of 64 bits
+PATIENCE = 3  # rounds of reclaim in which nothing moves before it is given up
 MAX_RESERVE = 32  # frames that one fault can need: a readahead window, its copy, the batches in between
 
 
@@ -279,13 +280,12 @@ class Machine(AddressSpaces):
     def reclaim_all(self, pages: int | None = None) -> int:
         """Rounds of deactivate and shrink until nothing moves any more, or `pages` were freed; pages freed.
 
-        Where pages get a second chance a round visits the inactive list twice, and one round in which nothing moves is
-        the end, as it was when 6.18 was measured: KSM pages that several ptes have used are then active and stay.
+        Where pages get a second chance, a round visits the inactive list twice. Several idle rounds are the end, not
+        one: in the first, KSM pages that several ptes have used are only made active.
         """
         second_chance = bool(self.sc[t.SW_SECOND_CHANCE])
-        patience = 1 if second_chance and pages is None else 3
         freed, idle = 0, 0
-        while idle < patience and (pages is None or freed < pages):
+        while idle < PATIENCE and (pages is None or freed < pages):
             before = self._reclaim_state()
             self.deactivate()
             freed += self.shrink()

@@ -73,6 +73,7 @@ from ksmlab_core.mm.rmap import (
     page_remove_rmap,
 )
 from ksmlab_core.mm.stable_tree import (
+    is_ksmds,
     item_of_pte,
     remove_rmap_item_from_tree,
     stable_tree_append,
@@ -258,7 +259,7 @@ def _take_decision(m, p):
 def may_share(m, page, p):
     """Could this swap-cache page become a KSM page at once? Only one that was read well and that nobody has mapped."""
     fresh = m.frame.mapcount[page] == 0 and not page_anon(m, page) and (m.frame.pg[page] & PG_UPTODATE) != 0
-    return fresh and (m.vma.vm_flags[m.pte.vma[p]] & VM_MERGEABLE) != 0
+    return fresh and is_ksmds(m, p)
 
 
 @jit

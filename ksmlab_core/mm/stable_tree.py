@@ -19,6 +19,7 @@ from ksmlab_core.mm.mm_types import (
     KSM_PAGES_SHARING,
     KSM_PAGES_UNSHARED,
     KSM_RMAP_ITEMS,
+    MMF_VM_MERGEABLE,
     NODE_CHAIN,
     NODE_CONTENTS,
     NODE_PLAIN,
@@ -39,6 +40,7 @@ from ksmlab_core.mm.mm_types import (
     SW_NODE_HOLDS_REF,
     SW_STALE_NODE_RESTARTS,
     TICK,
+    VM_MERGEABLE,
 )
 from ksmlab_core.mm.numa import tree_of
 from ksmlab_core.mm.page_alloc import fail_now, get_page, page_stable_node, put_page
@@ -422,10 +424,19 @@ def _item_below(m, p, mm, address):
 
 
 @jit
+def is_ksmds(m, p):
+    """Is this pte in a mergeable area of a process that is registered? (Fork may have failed to register a child.)"""
+    vma = m.pte.vma[p]
+    return (m.vma.vm_flags[vma] & VM_MERGEABLE) != 0 and (m.mm.mm_flags[m.vma.mm[vma]] & MMF_VM_MERGEABLE) != 0
+
+
+@jit
 def item_of_pte(m, p):
     """The item of a pte, made if there is none; NONE when none can be had. For visits out of address order."""
     if m.pte.rmap_item[p] != NONE:
         return m.pte.rmap_item[p]
+    if not is_ksmds(m, p):
+        return NONE
     mm = m.vma.mm[m.pte.vma[p]]
     address = address_of(m, p)
     below = _item_below(m, p, mm, address)

@@ -165,6 +165,28 @@ def test_kernels_lists_profiles_and_switches(ksmlab: Ksmlab) -> None:
     assert [one["name"] for one in document["switches"]] == list(SWITCHES)
 
 
+def test_kernels_shows_how_two_differ(ksmlab: Ksmlab) -> None:
+    told = ksmlab("kernels", "v6.8", "v6.18")
+    assert (told.status, told.err) == (0, "")
+    assert "checksum_before_stable: false or true  (v6.8: false, v6.18: true)" in told.out
+    assert "node_holds_ref" not in told.out
+    document = json.loads(ksmlab("kernels", "seed", "v2.6.33", "--json").out)
+    assert document["switches"]["node_holds_ref"] == [True, False]
+    assert document["metrics"] == [["ksm.max_kernel_pages"], []]
+
+
+def test_kernels_of_one_name(ksmlab: Ksmlab) -> None:
+    told = ksmlab("kernels", "v6.1")
+    assert told.out.count("profile ") == 1
+
+
+def test_kernels_knows_no_other(ksmlab: Ksmlab) -> None:
+    told = ksmlab("kernels", "v6.9", "seed")
+    assert told.status == 2
+    assert told.err.startswith("no kernel profile is called 'v6.9'; known: seed, ")
+    assert told.err.count("\n") == 1
+
+
 def test_capture_takes_snapshots_of_a_process_of_ones_own(ksmlab: Ksmlab, here: Path) -> None:
     me = str(os.getpid())
     told = ksmlab("capture", "--pid", me, "--every", "1ms", "--count", "2", "-o", "me.ksmcap")

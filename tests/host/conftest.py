@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import os
 import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from ksmlab_core import host as on_kernel
+from ksmlab_core.errors import HostUnfit
 from ksmlab_core.experiment import read_experiment
 from ksmlab_core.experiment.plan import RunSpec
 from ksmlab_core.host import cgroup, guard, journal, swap
@@ -33,6 +36,17 @@ def why_not() -> str | None:
     """What this machine lacks for live tests."""
     lacks = guard.missing() or ([] if cgroup.find() else ["a memory cgroup hierarchy"])
     return f"needs {', '.join(lacks)}" if lacks else None
+
+
+@cache
+def unfit() -> str | None:
+    """What only a run finds out that this machine lacks: no file system for swap, a cgroup that cannot be made."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            on_kernel.run(scripted(Path(folder), "spawn: a\nsample: here"))
+        except HostUnfit as reason:
+            return str(reason)
+    return None
 
 
 @contextmanager
@@ -81,9 +95,12 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pytest.skip(reason)
     with locked(ONE_AT_A_TIME):
         with locked(guard.LOCK):
+            guard.repair()  # after a suite that was killed
             if user := guard.in_use():
                 pytest.skip(f"KSM is in use: {user}")
         before = state()
+        if reason := unfit():
+            pytest.skip(reason)
         yield
         assert state() == before
 
@@ -99,14 +116,13 @@ def scripted(tmp_path: Path, script: str, **settings: Any) -> RunSpec:
     return spec
 
 
-def recorded(name: str, without: str = "") -> RunSpec:
+def recorded(name: str) -> RunSpec:
     """A script that a 6.18 kernel has answered, with what it answered as expectations; skipped on other kernels."""
     release = platform.release()
     if not release.startswith("6.18."):
         pytest.skip(f"the answers are of Linux 6.18, this is {release}")
     [spec] = read_experiment(ANSWERS / f"{name}.yaml").points
-    steps = [step for step in spec.workload["script"] if step.kind != without]
-    return dataclasses.replace(spec, workload={"script": steps})
+    return spec
 
 
 class Running:
@@ -143,12 +159,17 @@ workload:
         )
         for line in self.process.stderr:  # type: ignore[union-attr]
             if '"at":"merged"' in line:
+                self.made = made()
                 return
         raise AssertionError(f"it ended with {self.process.wait()}")
 
     def pids(self, module: str) -> list[int]:
         """Its processes of a kind: watcher or worker."""
         return sorted(pid for pid, name in ours() if name == module)
+
+    def left(self) -> set[str]:
+        """What it made on the host and is still there."""
+        return self.made & made()
 
     def end(self) -> tuple[int, str]:
         """Its exit status, and what it said on standard error."""
@@ -160,18 +181,19 @@ workload:
 def half_way(host: None, tmp_path: Path) -> Iterator[Running]:
     """A run in the middle of its script, with memory merged and swapped."""
     running = Running(tmp_path)
-    assert changed()
+    assert running.made
+    assert any("ksmlab" in name for name in swap.active())
+    assert Knobs().read("smart_scan") == "0"
     yield running
     running.process.kill()
     running.process.communicate()
 
 
-def changed() -> bool:
-    """Is the host as a run makes it?"""
+def made() -> set[str]:
+    """The cgroups that runs have on the host now, each of a name of its own."""
     hierarchy = cgroup.find()
     assert hierarchy is not None
-    made = list(hierarchy.top.glob("ksmlab-*"))
-    return bool(made) and Knobs().read("smart_scan") == "0" and any("ksmlab" in name for name in swap.active())
+    return {str(path) for path in hierarchy.top.glob("ksmlab-*")}
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -15,7 +15,7 @@ from ksmlab_core.cli import main
 from ksmlab_core.errors import HostInUse
 from ksmlab_core.host import guard
 from ksmlab_core.host.journal import Journal
-from tests.host.conftest import Running, changed, is_gone, ours, scripted, wait_for
+from tests.host.conftest import Running, is_gone, ours, scripted, wait_for
 
 SMALL = "spawn: a\nmmap: {process: a, area: heap, pages: 10, advise: mergeable}\nscan: {passes: 1}"
 MERGEABLE = """
@@ -37,7 +37,7 @@ def test_the_run_is_asked_to_end(half_way: Running, number: signal.Signals, stat
     half_way.process.send_signal(number)
     got, _ = half_way.end()
     assert got == status
-    assert not changed(), "the command waits for the host to be put back"
+    assert not half_way.left(), "the command waits for the host to be put back"
     assert not list((half_way.folder / "runs-on-kernel").rglob("counters.json"))
 
 
@@ -70,7 +70,7 @@ def test_the_watcher_is_killed(half_way: Running) -> None:
     os.kill(watcher, signal.SIGKILL)
     half_way.process.send_signal(signal.SIGTERM)
     assert half_way.end()[0] == 143
-    assert not changed()
+    assert not half_way.left()
 
 
 def test_the_run_and_its_watcher_are_killed(half_way: Running, tmp_path: Path) -> None:
@@ -79,9 +79,11 @@ def test_the_run_and_its_watcher_are_killed(half_way: Running, tmp_path: Path) -
     os.kill(watcher, signal.SIGKILL)
     half_way.process.kill()
     wait_for(lambda: is_gone(watcher) and half_way.process.poll() is not None)
-    assert changed()
+    assert half_way.left()
     assert Journal.left_behind().entries
-    assert on_kernel.run(scripted(tmp_path, SMALL)).error is None
+    scripted(tmp_path, SMALL)
+    assert main(["run", str(tmp_path / "scripted.yaml"), "--on", "kernel", "--no-input", "--json"]) == 0
+    assert not half_way.left()
 
 
 def test_one_holder_at_a_time(half_way: Running) -> None:

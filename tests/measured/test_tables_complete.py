@@ -105,7 +105,14 @@ EXCEPTED = {
     "v2.6.33": {"mremap": 3, "s3-hog-only": 8, "s4-hog-unmerged": 4, "s5-big-distinct": 9},
 }
 # What later kernels answered at samples: how many samples, and how many figures of each.
-ANSWERS = {"v6.18": {"fork-cow": (10, None), "sharing-limit": (4, 18), "volatile-unshared": (7, 18)}}
+ANSWERS = {
+    "v6.18": {
+        "fork-cow": (10, None),
+        "sharing-limit": (4, 18),
+        "sharing-limit-kept": (4, 18),
+        "volatile-unshared": (7, 18),
+    }
+}
 PREFIX = {"seed": "seed", "v2.6.33": "v2-6-33"}
 EVERY_TABLE = [(kernel, name) for kernel in EXCEPTED for name in TABLES]
 

@@ -18,7 +18,7 @@ class Share(SwapinPolicy):
     name = "share"
 
     def decide(self, fault):
-        return Swapin.SHARE if fault.mergeable and not fault.cached else Swapin.KERNEL
+        return Swapin.SHARE if fault.shareable and not fault.cached else Swapin.KERNEL
 
 
 class OneOnly(ScanOrder):
@@ -54,7 +54,7 @@ def ksmlab_scan_orders():
 '''
 HEAD = """
 experiment: found
-kernel: seed
+kernel: {kernel}
 machine: {{memory: {memory}KiB, swap: {swap}KiB, invariants: steps}}
 plugins: [./policies.py]
 policies: {{{policies}}}
@@ -68,12 +68,14 @@ workload:
 def play(tmp_path: Path) -> Any:
     """Carries a script out, invariants checked after every step."""
 
-    def run(script: str, *, memory: int = 256, swap: int = 256, policies: str = "", more: str = "") -> Any:
+    def run(
+        script: str, *, memory: int = 256, swap: int = 256, policies: str = "", more: str = "", kernel: str = "seed"
+    ) -> Any:
         from ksmlab_core.experiment.read import read_experiment
         from ksmlab_core.simulation import run as simulate
 
         (tmp_path / "policies.py").write_text(PLUGIN.lstrip(), encoding="utf-8")
-        head = HEAD.format(memory=memory, swap=swap, policies=policies, more=more)
+        head = HEAD.format(memory=memory, swap=swap, policies=policies, more=more, kernel=kernel)
         lines = [f"    - {line.strip()}" for line in script.strip().splitlines()]
         path = tmp_path / "found.yaml"
         path.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
@@ -124,6 +126,26 @@ def test_a_shared_page_has_an_item(play: Any) -> None:
     )
     metrics = succeeded(result)
     assert (metrics["vm.swapin_shared"], metrics["ksm.pages_shared"]) == (0, 0)
+
+
+def test_a_child_that_fork_could_not_register_shares_nothing(play: Any) -> None:
+    """INV-17: at a fork that does not fail for want of an mm_slot, SHARE gave the child an item all the same."""
+    result = play(
+        """
+        spawn: a
+        mmap: {process: a, area: m, pages: 1, advise: mergeable}
+        fail: {mm_slot: 1}
+        fork: {process: a, child: b}
+        write: {process: [a, b], area: m, content: x}
+        reclaim: all
+        read: {process: b, area: m}
+        expect: {vm.swapin_shared: 0}
+        read: {process: a, area: m}
+        """,
+        policies="swapin: share",
+        kernel="v6.18",
+    )
+    assert succeeded(result)["vm.swapin_shared"] == 1
 
 
 @pytest.mark.parametrize("step", ["swapoff: true", "swapon: true"], ids=["swapoff", "swapon"])
