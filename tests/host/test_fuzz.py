@@ -25,6 +25,12 @@ def test_a_script_comes_again_from_its_number() -> None:
     assert kernel_case(7, KERNEL) == kernel_case(7, KERNEL) != kernel_case(8, KERNEL)
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts on a machine of few frames, whose invariants are checked sooner."""
+    monkeypatch.setattr("ksmlab_core.testing.kernel_scripts._PAGES", 512)
+
+
 def _refused(plan: Plan) -> set[str]:
     """What the running kernel cannot do of a plan."""
     try:
@@ -96,7 +102,7 @@ def _breaking() -> int:
     raise AssertionError("no script breaks a KSM page")
 
 
-def test_a_difference_is_shrunk_to_an_experiment_that_is_read(tmp_path: Path) -> None:
+def test_a_difference_is_shrunk_to_an_experiment_that_is_read(small: None, tmp_path: Path) -> None:
     from ksmlab_core.testing.kernel_fuzz import experiment, fuzz
 
     number = _breaking()
@@ -105,19 +111,19 @@ def test_a_difference_is_shrunk_to_an_experiment_that_is_read(tmp_path: Path) ->
     assert finding is not None
     assert finding.smallest is not None
     assert (tally.scripts, finding.number, finding.found.kind, finding.again.answers) == (1, number, "vm.cow_ksm", [6])
-    small = list(finding.smallest.case.steps)
-    kinds = {step.kind for step in small}
-    assert len(small) < len(finding.found.case.steps)
-    assert len(small) <= 12
+    steps = list(finding.smallest.case.steps)
+    kinds = {step.kind for step in steps}
+    assert len(steps) < len(finding.found.case.steps)
+    assert len(steps) <= 12
     assert {"spawn", "mmap", "scan"} <= kinds
     file = tmp_path / "small.yaml"
     file.write_text(experiment(finding.smallest, 'its "about"'), encoding="utf-8")
     plan = read_experiment(file)
     assert plan.about == 'its "about"'
-    assert [step.kind for step in plan.points[0].workload["script"]] == [*(step.kind for step in small), "sample"]
+    assert [step.kind for step in plan.points[0].workload["script"]] == [*(step.kind for step in steps), "sample"]
 
 
-def test_a_kernel_that_does_not_agree_with_itself_is_no_difference() -> None:
+def test_a_kernel_that_does_not_agree_with_itself_is_no_difference(small: None) -> None:
     from ksmlab_core.testing.kernel_fuzz import fuzz
 
     *_, tally = fuzz(_breaking(), 1, KERNEL, _another_kernel([1, 0, 1, 0]))

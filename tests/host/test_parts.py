@@ -177,7 +177,7 @@ def test_a_group_of_version_2(tmp_path: Path, reclaims: bool) -> None:
     (tmp_path / "cgroup.subtree_control").write_text("cpu\n")
     notes: list[dict[str, Any]] = []
     group = cgroup.Group(cgroup.Hierarchy(2, tmp_path), notes.append)
-    assert [note["undo"] for note in notes] == ["subtree_control", "cgroup"]
+    assert [note["undo"] for note in notes] == ["subtree_control", "cgroup", "cgroup"]
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory"
     for name, text in {"memory.stat": "", "memory.current": "4096\n"}.items():
         (group.folder / name).write_text(text)
