@@ -26,7 +26,7 @@ class Anyhow(ReclaimPolicy, SwapinPolicy, ScanOrder):
         answers = [Swapin.KERNEL, Swapin.COPY, Swapin.DEFER]
         if fault.ksm_twin is not None:
             answers.append(Swapin.REMERGE)
-        elif fault.mergeable and not fault.cached:
+        elif fault.shareable and not fault.cached:
             answers.append(Swapin.SHARE)
         answer = answers[int(self.rng.integers(0, len(answers)))]
         self.count(answer.value)
