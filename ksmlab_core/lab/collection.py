@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,15 +50,16 @@ class Collection:
     def label_of(self) -> dict[str, str]:
         """Per run id a label that no other run has: the seed is added where the rest does not tell runs apart."""
         labels = [run.label for run in self.runs]
+        count = Counter(labels)
         return {
-            run.result.id: f"{run.label}, seed {run.result.seed}" if labels.count(run.label) > 1 else run.label
-            for run in self.runs
+            run.result.id: f"{label}, seed {run.result.seed}" if count[label] > 1 else label
+            for run, label in zip(self.runs, labels, strict=True)
         }
 
 
 def label_of_point(point: Mapping[str, Any]) -> str:
     """What a point of a sweep sets, for people; the seed is left out."""
-    return ", ".join(f"{_last(key)} {_value(value)}" for key, value in point.items() if key != "seed")
+    return ", ".join(f"{_last(key)} {value_in_words(value)}" for key, value in point.items() if key != "seed")
 
 
 def of_plan(plan: Plan, results: Sequence[RunResult], command: str) -> Collection:
@@ -103,7 +105,7 @@ def _last(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def _value(value: Any) -> str:
+def value_in_words(value: Any) -> str:
     """A swept value in few letters; a mapping with `use` is a policy with parameters."""
     if isinstance(value, dict):
         name = str(value.get("use", ""))

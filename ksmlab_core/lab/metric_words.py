@@ -104,6 +104,11 @@ WORDS: Final = {
 }
 
 
+def is_knob(name: str) -> bool:
+    """Is a metric what was set, not what came out?"""
+    return WORDS.get(name, "").startswith("knob:")
+
+
 def metrics_of(profile: Profile) -> list[tuple[str, str]]:
     """Every metric that runs of a profile have, with its line, in the order of the names."""
     from ksmlab_core.mm.counters import FIXED_METRICS, PROCESS

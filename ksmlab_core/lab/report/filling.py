@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from ksmlab_core.lab.exercised import doubts
 from ksmlab_core.lab.expectations import told
-from ksmlab_core.lab.headline import Column, alike, change, columns_of, doubts, duration, text
+from ksmlab_core.lab.headline import Column, alike, change, columns_of, duration, text
 from ksmlab_core.lab.report.charts import (
     MOST_TIMELINES,
     saving_against_first,
@@ -46,7 +47,7 @@ def _filling(collection: Collection) -> dict[str, Any]:
         "labels": [collection.label_of[run.result.id] for run in collection.runs],
         # Which place on an axis is the best is seldom the question: the drawings over it answer.
         "answer": [] if sweep else answer(collection),
-        "doubts": doubts(collection),
+        "doubts": [doubt.text for doubt in doubts(collection)],
         "failures": _failures(collection),
         "unmet": _unmet(collection),
         "met": sum(one["ok"] for run in collection.runs for one in run.result.expect),
