@@ -84,7 +84,7 @@ WORDS: Final = {
     "machine.pages_saved": "what sharing is worth: pages present in all processes minus machine.frames_mapped",
     "machine.contents_mapped": (
         "distinct contents of those frames: what they would shrink to if all equal pages shared; "
-        "of the periodic samples every eighth and the last have it, the others 0"
+        "the first 32 periodic samples, every eighth after them and the last have it, the others 0"
     ),
     "time.elapsed": "simulated time since the run began, ns",
     "time.ksmd": "CPU time of ksmd, ns",

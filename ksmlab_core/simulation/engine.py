@@ -27,7 +27,8 @@ from ksmlab_core.simulation.world import World
 OnEvent = Callable[..., None]
 _MIN_NAP_NS = 1_000_000  # ksmd never spins: two batches that took no time are followed by at least this
 _MOST_IDLE_BATCHES = 3  # batches without a page, one after the other, after which a waiting script gives ksmd up
-_CONTENTS_EVERY = 8  # periodic samples from one that counts distinct contents to the next: it costs more than the rest
+_CONTENTS_FIRST = 32  # so many periodic samples count distinct contents, which costs more than all the rest,
+_CONTENTS_EVERY = 8  # and after these every eighth does
 _KSWAPD_BACKOFF_NS = 100_000_000  # after kswapd got nowhere it is left alone for this long
 
 
@@ -338,7 +339,8 @@ class Engine:
         assert self._every is not None
         if self.series and self.series[-1]["time.elapsed"] == self.now:
             self.series.pop()
-        self.series.append(self._read(contents=last or len(self.series) % _CONTENTS_EVERY == 0))
+        nth = len(self.series)
+        self.series.append(self._read(contents=last or nth < _CONTENTS_FIRST or nth % _CONTENTS_EVERY == 0))
         # The first of the times warmup, warmup + every, ... that is still to come.
         self._next_sample += ((self.now - self._next_sample) // self._every + 1) * self._every
         self.watch.at_sample()
