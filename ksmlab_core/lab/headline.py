@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ksmlab_core.lab.collection import Collection
     from ksmlab_core.simulation import RunResult
 
-Unit = Literal["pages", "count", "ns"]
+Unit = Literal["pages", "count", "ns", "share"]
 Number = int | float
 
 
@@ -151,6 +151,8 @@ def text(value: Number | None, unit: Unit) -> str:
     """A figure for people: 12,345 pages, 3.21 ms; a dash where there is none."""
     if value is None:
         return "–"
+    if unit == "share":
+        return f"{100 * value:.1f} %"
     return duration(value) if unit == "ns" else f"{value:,.0f}"
 
 
