@@ -57,6 +57,7 @@
   document.querySelectorAll("[data-to-run]").forEach((place) => {
     place.replaceChildren(link(place.dataset.toRun, place.textContent, "run " + place.textContent));
   });
+  document.querySelectorAll(".scripted").forEach((place) => { place.hidden = false; });
   const finder = document.getElementById("finder");
   if (finder) {
     finder.hidden = false;
@@ -82,8 +83,8 @@
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
-  const tableOf = (caption, headings, lines, kind) => {
-    const made = make("table", null, {class: kind || "plain"});
+  const tableOf = (caption, headings, lines, tall) => {
+    const made = make("table", null, {class: "plain"});
     made.append(make("caption", caption));
     const head = made.createTHead().insertRow();
     for (const heading of headings) head.append(make("th", heading, {scope: "col"}));
@@ -91,22 +92,26 @@
     for (const line of lines) {
       const row = body.insertRow();
       line.forEach((value, column) => {
-        const numeric = typeof value === "number";
-        const cell = make(column ? "td" : "th", numeric ? grouped(value) : value === null ? "–" : value);
+        const number = value instanceof Number ? Number(value) : typeof value === "number" ? value : null;
+        const cell = make(column ? "td" : "th", value instanceof Number ? value.words : number === null ? value ?? "–" : grouped(value));
         if (!column) cell.setAttribute("scope", "row");
-        if (numeric) { cell.dataset.v = value; cell.className = "number"; }
+        if (number !== null) {
+          cell.dataset.v = number;
+          cell.className = head.cells[column].className = "number";
+        }
         row.append(cell);
       });
     }
     sortable(made);
-    const scroll = make("div", null, {class: "scroll", tabindex: "0", role: "region", "aria-label": caption});
+    const scroll = make("div", null, {class: tall ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": caption});
     scroll.append(made);
     return scroll;
   };
+  const worded = (number, words) => Object.assign(new Number(number), {words});
   const seconds = (us) => us >= 2e6 ? (us / 1e6).toFixed(2) + " s" : us >= 2e3 ? (us / 1e3).toFixed(1) + " ms" : us + " µs";
   const timeline = (run) => {
     const [time, ...lanes] = run.series;
-    const width = 640, left = 64, height = 58, gap = 20, end = time[time.length - 1];
+    const width = Math.max(280, Math.min(704, box.clientWidth)), left = 58, height = 58, gap = 20, end = time[time.length - 1];
     const whole = lanes.length * (height + gap) + 22;
     const drawing = svg("svg", {viewBox: "0 0 " + width + " " + whole, role: "img", class: "timeline",
       "aria-label": "Frames saved, merges, breaks, swap-outs and swap-ins over simulated time in this run"});
@@ -172,7 +177,7 @@
     }
     if (run.samples.length) {
       parts.push(tableOf("Samples with a name", ["sample", "at", ...data.sampled], run.samples.map(
-        ([at, ns, values]) => [at, seconds(Math.round(ns / 1000)), ...values])));
+        ([at, ns, values]) => [at, worded(ns, seconds(Math.round(ns / 1000))), ...values])));
       if (run.samples_left_out) parts.push(make("p", run.samples_left_out + " more are in the run's folder.", {class: "note"}));
     }
     const counters = data.metrics.map(([name, meaning], metric) => {
@@ -182,17 +187,17 @@
     const known = counters.filter((line) => line[1] !== null);
     const all = make("details", null, known.length ? {open: ""} : {});
     all.append(make("summary", "All " + known.length + " counters"), tableOf("Counters at the end of the run",
-      ["counter", "value", "what it counts"], known));
+      ["counter", "value", "what it counts"], known, true));
     parts.push(all);
-    section.querySelector("h3").textContent = run.label;
     box.replaceChildren(...parts);
   };
   const show = () => {
     const id = location.hash.startsWith("#run=") ? decodeURIComponent(location.hash.slice(5)) : null;
     const number = id === null ? undefined : numbers.get(id);
     if (number === undefined) return;
-    fill(data.runs[number], number);
     section.hidden = false;
+    section.querySelector("h3").textContent = data.runs[number].label;
+    fill(data.runs[number], number);
     section.scrollIntoView();
     section.querySelector("h3").focus({preventScroll: true});
   };
