@@ -112,8 +112,8 @@ def extremes(collection: Collection) -> list[str]:
     if shares:
         span = text(min(shares), "share"), text(max(shares), "share")
         sentences.append(
-            f"Of what would have been saved had all equal pages in memory always shared a frame, {span[0]} to {span[1]} "
-            "was reached."
+            f"Of what would have been saved had all equal pages in memory always shared a frame, {span[0]} to "
+            f"{span[1]} was reached."
         )
     return sentences
 
