@@ -169,7 +169,6 @@ def test_the_page_draws_each_figure_over_the_axis(fake: ModuleType, make_plan: A
     assert "3 seeds" in page
     drawn = re.findall(r'aria-label="([^"]*) over machine.memory"', page)
     assert drawn == ["saved, mean", "swap-in copies", "major faults", "stall", "ksmd time"]
-    assert page.count('id="sweep-0-0-figure_1"') == 1
     assert "at machine.memory 0.5 MiB, seed 1." in page
     assert [run.label for run in examples(collection).runs] == [
         "swapin kernel, memory 512KiB",
@@ -203,10 +202,10 @@ def test_what_is_compared_is_told_pair_by_pair(fake: ModuleType, make_plan: Any)
     assert left_out == 0
     assert contrast.title == "remerge against kernel, 9 pairs of runs that differ in nothing else"
     assert [clause for clause in contrast.clauses if not clause.startswith(("Memory", "Time"))] == [
-        "Pages copied at swap-in: 1.0 instead of 1.0 in the mean; more in 0, less in 0 of 9.",
+        "Pages copied at swap-in: the same.",
         "Faults that waited for the swap device: +10.2 % in the median (all pairs: +10.1 % to +10.3 %); "
         "more in 9, less in 0 of 9.",
-        "CPU time of ksmd: the same within half a per cent; more in 0, less in 0 of 9.",
+        "CPU time of ksmd: the same.",
     ]
 
 
@@ -232,10 +231,12 @@ def test_the_bound_is_pages_in_memory_less_their_contents() -> None:
     assert REACHED.value(result) == 3 / 8
 
 
-def test_samples_that_did_not_count_contents_are_passed_over() -> None:
-    result = bounded((0, 0, 0), (2, 18, 12), (9, 9, 0), (2, 18, 12))
-    assert COULD_SAVE.value(result) == 8
-    assert REACHED.value(result) == 2 / 8
+def test_where_contents_were_not_counted_what_is_left_goes_evenly() -> None:
+    """Left over: 0 while nothing is mapped, 6, not counted and so 4, 2; halves count at both ends."""
+    result = bounded((0, 0, 0), (2, 18, 12), (5, 9, 0), (8, 14, 12))
+    saved = (0 / 2 + 2 + 5 + 8 / 2) / 3
+    assert COULD_SAVE.value(result) == pytest.approx(saved + (0 / 2 + 6 + 4 + 2 / 2) / 3)
+    assert REACHED.value(result) == pytest.approx(saved / (saved + 11 / 3))
 
 
 @pytest.mark.parametrize("rows", [((2, 18, 12),), ((2, 18, 0), (2, 18, 0))], ids=["one sample", "none counted"])

@@ -59,6 +59,8 @@ def _clause(column: Column, pairs: Sequence[tuple[Run, Run]]) -> str:
     if not known or not any(value for pair in known for value in pair):
         return ""
     more, less = (sum((other > base) == up for base, other in known if other != base) for up in (True, False))
+    if not more and not less:
+        return f"{_sentence_start(column)}: the same."
     which = f"more in {more:,}, less in {less:,} of {len(known):,}" if len(known) > 1 else ""
     percents = sorted(100 * (other - base) / base for base, other in known if base)
     return f"{_sentence_start(column)}: {_middle(column, known, percents)}{'; ' if which else ''}{which}."
@@ -75,11 +77,15 @@ def _middle(column: Column, known: Sequence[tuple[Number, Number]], percents: Se
     if len(percents) == 1:
         return _signed(median)
     which = "nine of ten pairs" if len(percents) >= _FEWEST_FOR_A_RANGE else "all pairs"
+    if _signed(low) == _signed(high):
+        return f"{_signed(median)} in {which}"
     return f"{_signed(median)} in the median ({which}: {_signed(low)} to {_signed(high)})"
 
 
 def _signed(percent: float) -> str:
-    return f"{percent:+.1f} %".replace("-", "−") if f"{percent:+.1f}" not in ("+0.0", "-0.0") else "±0 %"
+    if abs(percent) < 0.05:
+        return "±0 %"
+    return (f"{percent:+,.0f} %" if abs(percent) >= 99.95 else f"{percent:+.1f} %").replace("-", "−")
 
 
 def _small(mean: float, column: Column) -> str:
@@ -110,10 +116,10 @@ def extremes(collection: Collection) -> list[str]:
     ]
     shares = [share for runs in points.values() if (share := _mean_reached(runs)) is not None]
     if shares:
-        span = text(min(shares), "share"), text(max(shares), "share")
+        low, high = text(min(shares), "share"), text(max(shares), "share")
+        span = low if low == high else f"{low} to {high}"
         sentences.append(
-            f"Of what would have been saved had all equal pages in memory always shared a frame, {span[0]} to "
-            f"{span[1]} was reached."
+            f"Of what would have been saved had all equal pages in memory always shared a frame, {span} was reached."
         )
     return sentences
 

@@ -25,25 +25,29 @@ def could_save(result: RunResult) -> Number | None:
 
 
 def reached(result: RunResult) -> Number | None:
-    """What was saved as a share of that, 0 to 1, over the same samples; None where there was nothing to save."""
+    """What was saved as a share of that, 0 to 1; None where there was nothing to save."""
     means = _means(result)
     return means[0] / means[1] if means and means[1] > 0 else None
 
 
 def _means(result: RunResult) -> tuple[float, float] | None:
-    """(saved, could be saved), means over time of the samples that counted contents, pages."""
+    """(saved, could be saved), means over time, pages.
+
+    Not every sample counts contents; what is left to be saved is taken to go evenly from one that does to the next.
+    """
     import numpy as np
 
     if not {SAVED, FRAMES, CONTENTS} <= set(result.series):
         return None
-    counted = result.series[CONTENTS] > 0
-    time = result.series["time.elapsed"][counted].astype(np.float64)
-    if len(time) < 2 or time[-1] <= time[0]:
+    frames, contents = result.series[FRAMES], result.series[CONTENTS]
+    time = result.series["time.elapsed"].astype(np.float64)
+    counted = (contents > 0) | (frames == 0)
+    if not contents.any() or len(time) < 2 or time[-1] <= time[0]:
         return None
-    saved = result.series[SAVED][counted].astype(np.float64)
-    most = saved + result.series[FRAMES][counted] - result.series[CONTENTS][counted]
+    left = np.interp(time, time[counted], (frames - contents)[counted].astype(np.float64))
     span = time[-1] - time[0]
-    return float(np.trapezoid(saved, time) / span), float(np.trapezoid(most, time) / span)
+    saved = float(np.trapezoid(result.series[SAVED].astype(np.float64), time) / span)
+    return saved, saved + float(np.trapezoid(left, time) / span)
 
 
 COULD_SAVE = Column(

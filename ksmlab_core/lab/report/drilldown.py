@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 40
 """Of a run's labelled samples so many are on the page, as long as there are few runs."""
 _SAMPLES_IN_ALL = 6000
-_POINTS_IN_ALL = 24_000
+_POINTS_IN_ALL = 9_000
 _MOST_POINTS, _FEWEST_POINTS = 120, 24
 SAMPLED = (
     *("machine.pages_saved", "machine.frames_mapped", "machine.slots_mapped", "ksm.pages_shared", "ksm.pages_sharing"),

@@ -139,7 +139,7 @@ def _against_what(collection: Collection) -> str:
     if len(collection.runs) < 2:
         return ""
     if of := compared(collection):
-        return f"the first run that differs from it in {' and '.join(of)} alone"
+        return f"the first run of those that differ in {' and '.join(of)} alone"
     return "the first run of the same seed" if len(collection.seeds) > 1 else "the first run"
 
 
