@@ -79,4 +79,4 @@ def parquet(files: Sequence[Path]) -> str:
 
 def write_parquet(source: str, file: Path) -> str:
     """The statement that writes a table or a query in parentheses to a file."""
-    return f"COPY {source} TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+    return f"COPY {source} TO {literal(str(file))} (FORMAT parquet, COMPRESSION snappy, PARQUET_VERSION v2, USE_TMP_FILE false)"
