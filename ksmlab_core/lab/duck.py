@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
+_PARQUET = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION snappy"
+"""Version 2 keeps integers as differences: as small as with zstd, in half the time."""
+
 
 def cursor() -> duckdb.DuckDBPyConnection:
     """A cursor of this process' own database in memory, which takes 20 ms to open and is opened once.
@@ -79,4 +82,4 @@ def parquet(files: Sequence[Path]) -> str:
 
 def write_parquet(source: str, file: Path) -> str:
     """The statement that writes a table or a query in parentheses to a file."""
-    return f"COPY {source} TO {literal(str(file))} (FORMAT parquet, COMPRESSION snappy, PARQUET_VERSION v2, USE_TMP_FILE false)"
+    return f"COPY {source} TO {literal(str(file))} ({_PARQUET}, USE_TMP_FILE false)"
