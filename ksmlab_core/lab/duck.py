@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ksmlab_core.errors import BadInput
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -19,19 +21,21 @@ _PARQUET = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION snappy"
 """Version 2 keeps integers as differences: as small as with zstd, in half the time."""
 
 
-def cursor() -> duckdb.DuckDBPyConnection:
-    """A cursor of this process' own database in memory, which takes 20 ms to open and is opened once.
+def database() -> duckdb.DuckDBPyConnection:
+    """A new database in memory, in 20 ms. It works on one thread, so that what it writes has one order."""
+    import duckdb
 
-    It works on one thread, so that what it writes has one order.
-    """
-    return _database().cursor()
+    return duckdb.connect(config={"threads": "1", "python_enable_replacements": "false", "temp_directory": ""})
+
+
+def cursor() -> duckdb.DuckDBPyConnection:
+    """A cursor of the one database that this process keeps for reading and writing files."""
+    return _kept().cursor()
 
 
 @cache
-def _database() -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    return duckdb.connect(config={"threads": "1", "python_enable_replacements": "false"})
+def _kept() -> duckdb.DuckDBPyConnection:
+    return database()
 
 
 @contextmanager
@@ -44,24 +48,38 @@ def plain_errors() -> Iterator[None]:
     except duckdb.IOException as error:
         raise _refused(str(error)) from error
     except duckdb.Error as error:
-        raise ValueError(first_line(str(error))) from error
+        raise ValueError(one_line(str(error))) from error
 
 
 def _refused(text: str) -> OSError:
     number = re.search(r'"errno":"(\d+)"', text)
     if number:
         return OSError(int(number[1]), os.strerror(int(number[1])))
-    said = first_line(text)
+    said = one_line(text)
+    if said.startswith("No files found"):
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     for code in (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.ENOSPC):
         if said.endswith(os.strerror(code)):
             return OSError(code, os.strerror(code))
     return OSError(None, said)
 
 
-def first_line(text: str) -> str:
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What is wrong with a question as `BadInput`."""
+    try:
+        with plain_errors():
+            yield
+    except OSError as error:
+        raise BadInput(str(error.strerror or error)) from error
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def one_line(text: str) -> str:
     """What DuckDB has to say, without the kind of error before it and the picture of the query after it."""
-    said = text.split("\n", 1)[0]
-    return said.partition(" Error: ")[2] or said
+    said = text.partition("\nLINE ")[0].partition("\n\nLINE ")[0]
+    return "; ".join(line for line in (said.partition(" Error: ")[2] or said).splitlines() if line)
 
 
 def literal(text: str) -> str:
