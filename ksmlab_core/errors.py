@@ -8,6 +8,7 @@
     │   ├── UnknownName             no such policy, workload, metric, profile ...
     │   ├── PluginRejected          a plugin file or package that cannot be used
     │   ├── CaptureRejected         a capture file that is torn, foreign or too new
+    │   ├── TraceRejected           a trace file that is torn or foreign
     │   ├── HostUnfit               the running kernel, or who asks, lacks what a run on it needs
     │   └── HostInUse               somebody else uses what such a run would take for itself
     └── RunFailed                   the input was fine, the run was not: exit status 1
@@ -103,6 +104,14 @@ class PluginRejected(BadInput):
 
 class CaptureRejected(BadInput):
     """A capture file that cannot be read."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"{file}: {reason}")
+
+
+class TraceRejected(BadInput):
+    """A trace file that cannot be read."""
 
     def __init__(self, file: str, reason: str) -> None:
         self.file, self.reason = file, reason

@@ -13,5 +13,6 @@ MODULES = (
     "ksmlab_plugins.swapin.remerge",
     "ksmlab_plugins.workload.clones",
     "ksmlab_plugins.workload.snapshot",
+    "ksmlab_plugins.workload.trace",
     "ksmlab_plugins.workload.zipf",
 )
