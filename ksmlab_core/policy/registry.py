@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -143,7 +143,7 @@ def _listed(answer: Any) -> Any:
 
 
 def _entry(provider: Provider, kind: Kind, cls: type[Any]) -> Entry:
-    file, line = _place_of(cls)
+    file, line = _place_of(cls)  # type: ignore[arg-type]  # mypy takes no type for hashable
     return Entry(
         kind=kind.name,
         name=cls.name,
@@ -159,7 +159,7 @@ def _entry(provider: Provider, kind: Kind, cls: type[Any]) -> Entry:
 
 
 @cache
-def _place_of(cls: Hashable) -> tuple[str, int | None]:
+def _place_of(cls: type[Any]) -> tuple[str, int | None]:
     """Where a class is written: searched for once, though hundreds of experiments may each load the plugins."""
     return source_of(cls)
 

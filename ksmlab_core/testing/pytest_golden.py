@@ -139,7 +139,7 @@ class GoldenItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """The file."""
-        return self.path, 0, self.name
+        return self.path, 0, f"{self.path.name} {self.name}"
 
     def runtest(self) -> None:
         """Fail with what is left over; with --regen remove what belongs to no run of this file."""

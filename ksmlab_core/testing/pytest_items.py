@@ -118,7 +118,7 @@ class BrokenItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """The file."""
-        return self.path, 0, self.name
+        return self.path, 0, f"{self.path.name} {self.name}"
 
 
 class NowhereItem(pytest.Item):
@@ -146,7 +146,7 @@ class RunItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """File and line, which pytest counts from 0."""
-        return self.path, self.point.line - 1, self.name
+        return self.path, self.point.line - 1, f"{self.path.name} {self.name}"
 
     def setup(self) -> None:
         """Under xdist let one worker compile the machine, and the others wait for it: they all need the same."""

@@ -106,7 +106,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in mine])
         items[:] = [item for item in items if item.nodeid in mine]
     if hasattr(config, "workerinput") and config.stash.get(_found, False):
-        slowest_first(items, config.stash[_seconds])
+        seconds = config.stash[_seconds]
+        slowest_first(items, seconds)
 
 
 class _Controller:
@@ -126,7 +127,7 @@ class _Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Give a worker the times."""
-        node.workerinput[WORKER] = dict(self._config.stash[_seconds])
+        node.workerinput[WORKER] = self._config.stash[_seconds]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self) -> None:
