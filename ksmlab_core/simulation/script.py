@@ -147,13 +147,21 @@ class Script:
             self._returned("prctl", errno, returns)
 
     def _do_mmap(
-        self, process: list[str], area: str, pages: int, advise: str | None, flags: list[str], node: int = t.NONE
+        self,
+        process: list[str],
+        area: str,
+        pages: int,
+        advise: str | None,
+        flags: list[str],
+        node: int = t.NONE,
+        measured: bool = True,
     ) -> None:
         bits = 0 if "readonly" in flags else t.VM_WRITE
         for flag in flags:
             bits |= _VMA_FLAGS[flag]
         for name in process:
             where = self.world.mmap(name, area, pages, bits & ~t.VM_LOCKED, node)
+            where.measured = measured
             one = self.world.process(name)
             self.engine.watch.zeroed(self.world.ptes(one, where, range(pages)))
             if bits & t.VM_LOCKED:
@@ -318,7 +326,7 @@ class Script:
     def _do_measured(self, label: str, columns: Mapping[str, str], **more: Any) -> None:
         now = self.engine.metrics()
         pages = describe_pages(self.machine, self.world) if columns["pages"] not in ("", "~") else ""
-        got = row_now(now, self._row_before, self.world, pages)
+        got = row_now(self.machine, self.world, now, self._row_before, pages)
         self._row_before = now
         for figure, want, found in compare_row(columns, got, more["except"]):
             self.expectations.compare_value(figure, want, found, at=label, line=self._line)
