@@ -49,6 +49,7 @@ class Script:
         self.expectations, self.record = expectations, record
         self._contents = Contents()
         self._row_before: Mapping[str, int] = {}
+        self._holds: dict[tuple[Any, ...], list[int]] = {}
         self._line = 0
 
     def run(self, progress: Callable[[int, int | None], None] | None = None) -> None:
@@ -287,15 +288,14 @@ class Script:
     def _do_pin(self, process: list[str], area: str, pages: Span) -> None:
         for page in self._frames(process, area, pages):
             self.machine.pin(page)
-            self._pinned(process, area, pages).append(page)
+            self._held("pin", process, area, pages).append(page)
 
-    def _pinned(self, process: list[str], area: str, pages: Span) -> list[int]:
-        """The frames that a pin of these pages took: a pin stays with the frame, wherever the address goes."""
-        key = (tuple(process), area, tuple(pages or ()))
-        return self.__dict__.setdefault("_pins", {}).setdefault(key, [])  # type: ignore[no-any-return]
+    def _held(self, how: str, process: list[str], area: str, pages: Span) -> list[int]:
+        """The frames that a pin or lock of these pages took: it stays with the frame, wherever the address goes."""
+        return self._holds.setdefault((how, tuple(process), area, tuple(pages or ())), [])
 
     def _do_unpin(self, process: list[str], area: str, pages: Span) -> None:
-        frames = self._pinned(process, area, pages)
+        frames = self._held("pin", process, area, pages)
         if not frames:
             raise StepFailed("these pages were not pinned by one `pin` step of the same pages")
         while frames:
@@ -304,10 +304,13 @@ class Script:
     def _do_lock(self, process: list[str], area: str, pages: Span) -> None:
         for page in self._frames(process, area, pages):
             self.machine.lock_page(page, True)
+            self._held("lock", process, area, pages).append(page)
 
     def _do_unlock(self, process: list[str], area: str, pages: Span) -> None:
-        for page in self._frames(process, area, pages):
+        frames = self._held("lock", process, area, pages)
+        for page in frames or self._frames(process, area, pages):
             self.machine.lock_page(page, False)
+        frames.clear()
 
     def _do_fail(self, **kinds: int) -> None:
         for kind, n in kinds.items():
