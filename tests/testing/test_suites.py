@@ -48,7 +48,11 @@ def test_every_run_of_a_suite_has_a_golden_result(name: str) -> None:
     [
         ("remerge", "ksmlab_plugins.swapin.remerge.Remerge.decide", lambda policy, fault: fault.kernel),
         ("lru", "ksmlab_plugins.reclaim.lru.Lru.victims", lambda policy, frames, n: frames.index[:n]),
-        ("cold-first", "ksmlab_plugins.scan.cold_first.ColdFirst.order", lambda policy, pages, n: range(min(n, len(pages)))),
+        (
+            "cold-first",
+            "ksmlab_plugins.scan.cold_first.ColdFirst.order",
+            lambda policy, pages, n: range(min(n, len(pages))),
+        ),
     ],
 )
 def test_a_fault_in_a_policy_is_caught_with_file_line_and_counter(
