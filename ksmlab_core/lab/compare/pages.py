@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
@@ -84,14 +85,19 @@ def markdown(comparison: Comparison, violations: Sequence[Violation]) -> str:
     heads = words.heads(comparison)
     for one in filter(lambda one: one.rows, comparison.points):
         lines = [_piped(heads), _piped(["---", *["--:"] * (len(heads) - 1)])]
-        lines += [_piped(cells) for cells in words.rows(comparison, one)]
+        lines += [_piped(list(map(_narrow, cells))) for cells in words.rows(comparison, one)]
         parts += [f"**{_plain(words.place(one))}**", "\n".join(lines)]
     parts.append("\n".join(f"- {_plain(line)}" for line in [*words.after(comparison), *_violated(violations)]))
     return "\n\n".join(parts) + "\n"
 
 
 def _piped(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_plain(" ".join(cell.split())) for cell in cells) + " |"
+    return "| " + " | ".join(map(_plain, cells)) + " |"
+
+
+def _narrow(cell: str) -> str:
+    """A cell without the blanks that put figures in line where letters are of one width."""
+    return re.sub(r"([(*]) +", r"\1", cell)
 
 
 def _plain(said: str) -> str:
@@ -132,7 +138,9 @@ def html(comparison: Comparison, violations: Sequence[Violation]) -> str:
     )
 
 
-_STYLE = """td { white-space: nowrap; text-align: right; padding: .2rem .7rem; }
+_STYLE = """ul.facts { padding: 0; list-style: none; }
+td, th { text-align: right; }
+td { white-space: nowrap; padding: .2rem .7rem; }
 td:first-child, th:first-child { text-align: left; }
 td.good { color: var(--good); }
 td.bad { color: var(--bad); }
@@ -146,7 +154,7 @@ def _items(lines: Sequence[str]) -> str:
 def _table_row(comparison: Comparison, row: Row, cells: Sequence[str]) -> str:
     step = 2 if words.has_intervals(comparison) else 1
     news = {2 + step * nth: _news(comparison, row, cell) for nth, cell in enumerate(row.cells)}
-    told = "".join(f"<td{news.get(nth, '')}>{escape(cell)}</td>" for nth, cell in enumerate(cells))
+    told = "".join(f"<td{news.get(nth, '')}>{escape(_narrow(cell))}</td>" for nth, cell in enumerate(cells))
     return f"<tr>{told}</tr>"
 
 
