@@ -121,7 +121,15 @@ class Script:
     def _do_fork(self, process: str, child: str) -> None:
         self.host.processes.fork(self.host.processes.live[process], child)
 
-    def _do_mmap(self, process: list[str], area: str, pages: int, advise: str | None, flags: list[str]) -> None:
+    def _do_mmap(
+        self,
+        process: list[str],
+        area: str,
+        pages: int,
+        advise: str | None,
+        flags: list[str],
+        measured: bool = True,
+    ) -> None:
         shared = "shared" in flags
         for name in process:
             one = self.host.processes.live[name]

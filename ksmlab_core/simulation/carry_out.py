@@ -66,6 +66,7 @@ class _Run:
                 swap_start=spec.machine.get("swap_start", 1),
                 drained=spec.machine.get("pagevecs", "drained") == "drained",
                 nodes=spec.machine.get("nodes", 1),
+                file_pages=spec.machine.get("file_pages", 0),
             )
         except MemoryError:
             raise BadInput(f"{spec.file}: machine: more than this computer's memory can simulate") from None
