@@ -75,7 +75,7 @@ def _activate_now(m, page):
         m.sc[PGACTIVATE] += 1
 
 
-@jit
+@inlined
 def _activate_page_drain(m):
     n = m.sc[PVEC_COUNT + PVEC_ACTIVATE]
     m.sc[PVEC_COUNT + PVEC_ACTIVATE] = 0

@@ -486,11 +486,11 @@ class Machine(AddressSpaces):
         sc = self.sc
         if not sc[t.SWAP_ON]:
             return EINVAL
-        sc[t.SWAP_ON] = 0
+        sc[t.SWAP_ON] = sc[t.SLOT_CACHE_ENABLED] = 0
         done, _slot, _start = doors.swapoff(*self.state.doors, 1, t.MM_HEAD, 1)
         if done:
             return OK
-        sc[t.SWAP_ON] = 1
+        sc[t.SWAP_ON] = sc[t.SLOT_CACHE_ENABLED] = 1
         return ENOMEM
 
     # -- levers of scripts ------------------------------------------------------------------------------------
