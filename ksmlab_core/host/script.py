@@ -256,6 +256,9 @@ class Script:
                 raise NotSteady(f"reclaim is stuck: {left} page frames stay in memory")
             time.sleep(_PAUSE_S)
 
+    def _do_memcg(self, process: list[str] | None) -> None:
+        """Nothing to be done: the run's own memory cgroup holds every process that there is."""
+
     def _do_swapoff(self) -> None:
         self._swap("swapoff", swap.swapoff)
         self._swapping = False
