@@ -7,6 +7,9 @@ from ksmlab_core.mm.mm_types import (
     LRU_ACTIVE_ANON,
     LRU_INACTIVE_ANON,
     LRU_UNEVICTABLE,
+    MLOCK_BATCH,
+    MLOCK_BATCH_COUNT,
+    MLOCK_BATCH_SIZE,
     NR_MLOCK,
     PAGEVEC_SIZE,
     PG_ACTIVE,
@@ -63,11 +66,38 @@ def pagevec_move_tail(m):
         put_page(m, m.sc[PVEC + PVEC_ROTATE * PAGEVEC_SIZE + i])
 
 
+@jit
+def mlock_drain(m):
+    """Let go of the pages in the batch of mlock and munlock."""
+    n = m.sc[MLOCK_BATCH_COUNT]
+    m.sc[MLOCK_BATCH_COUNT] = 0
+    for i in range(n):
+        put_page(m, m.sc[MLOCK_BATCH + i])
+
+
+@jit
+def mlock_batch_add(m, page):
+    """A page was locked or unlocked: hold it until the batch is drained, where the kernel has one (R-B-MLOCK-1).
+
+    What the kernel does to flags and lists at the drain is done already; its reference is what others can tell.
+    """
+    if m.sc[MLOCK_BATCH_SIZE] == 0:
+        return
+    get_page(m, page)
+    n = m.sc[MLOCK_BATCH_COUNT]
+    m.sc[MLOCK_BATCH + n] = page
+    m.sc[MLOCK_BATCH_COUNT] = n + 1
+    if n + 1 == m.sc[MLOCK_BATCH_SIZE]:
+        mlock_drain(m)
+
+
 @inlined
 def lru_add_drain(m):
     drain_lru_add(m, LRU_INACTIVE_ANON)
     drain_lru_add(m, LRU_ACTIVE_ANON)
     pagevec_move_tail(m)
+    if m.sc[MLOCK_BATCH_COUNT] > 0:
+        mlock_drain(m)
 
 
 @inlined
@@ -136,6 +166,7 @@ def page_evictable_in(m, page, vma):
     m.frame.pg[page] |= PG_MLOCKED
     m.sc[NR_MLOCK] += 1
     m.sc[UNEVICTABLE_PGMLOCKED] += 1
+    mlock_batch_add(m, page)
     return False
 
 

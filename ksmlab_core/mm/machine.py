@@ -56,6 +56,7 @@ _SWITCH_SCALARS = {
     "check_readonly": t.SW_CHECK_READONLY,
     "drain_at_pass": t.SW_DRAIN_AT_PASS,
     "mlock_populates": t.SW_MLOCK_POPULATES,
+    "anon_vma_chains": t.SW_ANON_VMA_CHAINS,
 }
 _SWITCHED_ON = {
     "rmap_mode": "anon_vma",
@@ -151,6 +152,7 @@ class Machine(AddressSpaces):
         sc = self.sc
         for name, scalar in _SWITCH_SCALARS.items():
             sc[scalar] = int(self.kernel.switches[name] == _SWITCHED_ON.get(name, True))
+        sc[t.MLOCK_BATCH_SIZE] = self.kernel.switches["mlock_batch"]
         for name, cost in resolve_costs(costs).items():
             sc[cost_scalar(name)] = cost
         sc[t.PAGE_CLUSTER] = 3

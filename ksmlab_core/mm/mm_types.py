@@ -191,7 +191,9 @@ VMA = np.dtype(
         ("vm_end", np.int32),  # vpn, exclusive
         ("vm_pgoff", np.int32),  # linear index of vm_start; survives mremap
         ("vm_flags", np.int32),
-        ("anon_vma", np.int32),  # NONE until the first anon fault
+        ("anon_vma", np.int32),  # the root of its anon_vmas; NONE until the first anon fault
+        ("own_anon_vma", np.int32),  # the one that its ksmd items hold, and ...
+        ("last_anon_vma", np.int32),  # ... the last that it is linked to: both the root unless a fork made the area
         ("pte_base", np.int32),  # pte of vm_start
         ("vm_next", np.int32),  # next vma of the process
         ("node", np.int32),  # NUMA node that its pages are to come from, or NONE: the first
@@ -204,7 +206,19 @@ VMA = np.dtype(
     align=True,
 )
 
-ANON_VMA = np.dtype([("first", np.int32), ("last", np.int32)], align=True)
+ANON_VMA = np.dtype(
+    [
+        ("first", np.int32),  # of a root: its areas and those that forks made of them
+        ("last", np.int32),
+        ("root", np.int32),  # itself, or (2.6.34) that of the area which a fork copied
+        ("before", np.int32),  # an area linked to this one is linked to that one too; NONE for a root
+        ("parent", np.int32),  # own_anon_vma of the area that was copied; a root is its own
+        ("nr_children", np.int32),  # that have areas, itself included in a root
+        ("nr_own", np.int32),  # areas whose own_anon_vma it is
+        ("nr_vmas", np.int32),  # areas that are linked to it
+    ],
+    align=True,
+)
 
 # --------------------------------------------------------------------------------------------------------------
 # LRU lists and page batches
@@ -215,6 +229,7 @@ NR_LRU = 3
 PAGEVEC_SIZE = 14
 PVEC_ROTATE = 2  # the batches: to the inactive list, to the active list, to be rotated to the inactive tail
 NR_PVEC = 3
+MAX_MLOCK_BATCH = 31
 
 MAX_NUMNODES = 8
 SWAP_CLUSTER_MAX = 32
@@ -251,6 +266,11 @@ for _ in range(NR_PVEC - 1):
     next(_scalar)
 PVEC = next(_scalar)  # NR_PVEC x PAGEVEC_SIZE frames
 for _ in range(NR_PVEC * PAGEVEC_SIZE - 1):
+    next(_scalar)
+MLOCK_BATCH_SIZE = next(_scalar)  # pages that the batch of mlock and munlock holds when it is full; 0: there is none
+MLOCK_BATCH_COUNT = next(_scalar)
+MLOCK_BATCH = next(_scalar)  # MAX_MLOCK_BATCH frames, of which one may be there several times
+for _ in range(MAX_MLOCK_BATCH - 1):
     next(_scalar)
 NR_WRITEBACK = next(_scalar)  # pages under writeback, in scratch until end_writeback
 
@@ -357,6 +377,7 @@ SW_FREE_SWAP_ON_MERGE = next(_scalar)
 SW_CHECK_READONLY = next(_scalar)
 SW_DRAIN_AT_PASS = next(_scalar)
 SW_MLOCK_POPULATES = next(_scalar)
+SW_ANON_VMA_CHAINS = next(_scalar)
 
 # Decisions that compiled code leaves to a policy (door.py).
 ASK_SWAPIN = next(_scalar)  # 1 = stop at swap-ins whose page may be needed in more than one place

@@ -260,6 +260,22 @@ _SWITCHES = (
         " so where a locked area becomes writable",
         ("R-MLOCK-1", "R-B-MLOCK-1"),
     ),
+    Switch(
+        "mlock_batch",
+        (0, 15, 31),
+        "2fbb0c10d1e8 (15: 5.18; 31: 9cecde80aae0, 6.9)",
+        "pages that are locked or unlocked wait in a batch, so many at most, which holds a reference: what ksmd takes"
+        " out of a locked area is not merged elsewhere until the batch is drained",
+        ("R-MERGE-4", "R-B-MLOCK-1"),
+    ),
+    Switch(
+        "anon_vma_chains",
+        (False, True),
+        "5beb49305251 (2.6.34)",
+        "an area that a fork copies gets an anon_vma of its own: from the items of a child reclaim does not find the"
+        " ptes of its parent",
+        ("R-B-OBJ-1", "R-TTU-1"),
+    ),
 )
 
 SWITCHES: Mapping[str, Switch] = MappingProxyType({switch.name: switch for switch in _SWITCHES})
@@ -409,6 +425,8 @@ _V6_1 = Profile(
             "check_readonly": True,
             "drain_at_pass": True,
             "mlock_populates": True,
+            "mlock_batch": 15,
+            "anon_vma_chains": True,
             "readahead": "addresses",
             "new_pages": "inactive",
             "swapoff_walk": "processes",
@@ -432,7 +450,9 @@ _V6_8 = Profile(
 _V6_18 = Profile(
     name="v6.18",
     about="the 6.18 release (November 2025): the checksum before the stable tree, so two passes to join a KSM page",
-    switches=MappingProxyType({**_V6_8.switches, "checksum_before_stable": True, "fork_best_effort": True}),
+    switches=MappingProxyType(
+        {**_V6_8.switches, "checksum_before_stable": True, "fork_best_effort": True, "mlock_batch": 31}
+    ),
     knobs=_V6_8.knobs,
     ksm_counters=KSM_COUNTERS,
     process_counters=PROCESS_COUNTERS,
