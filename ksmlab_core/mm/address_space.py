@@ -14,7 +14,7 @@ import numpy as np
 from ksmlab_core.mm import doors, prctl
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm._jit import plain
-from ksmlab_core.mm.anon_vma import anon_vma_clone, anon_vma_fork, anon_vma_unlink
+from ksmlab_core.mm.anon_vma import anon_vma_clone, anon_vma_fork, anon_vma_unlink, mergeable_vmas
 from ksmlab_core.mm.errno import EAGAIN, EINVAL, ENOMEM, OK
 from ksmlab_core.mm.page_alloc import fail_now
 from ksmlab_core.mm.state import State
@@ -165,6 +165,22 @@ class AddressSpaces:
             found.append(vma)
         return found
 
+    def _rejoin(self, mm: int, start: int, end: int) -> None:
+        """Make one of neighbouring areas in and around [start, end) that differ in nothing any more (``vma_merge``)."""
+        low = t.NONE
+        for vma in list(self.vmas(mm)):
+            m = self.state.m
+            if m.vma.vm_start[vma] > end:
+                return
+            if m.vma.vm_end[vma] >= start and low != t.NONE and mergeable_vmas(m, low, vma):
+                m.vma.vm_end[low] = m.vma.vm_end[vma]
+                if m.vma.anon_vma[low] == t.NONE:
+                    anon_vma_clone(m, low, vma)
+                self._remove_vma(mm, vma)
+                self._claim_ptes(low)
+            else:
+                low = vma
+
     def _parts(self, mm: int, start: int, end: int) -> list[tuple[int, int, int]]:
         """(area, first pte, last pte + 1) of what is mapped in [start, end), nothing being cut."""
         m = self.state.m
@@ -265,6 +281,7 @@ class AddressSpaces:
             else:
                 m.vma.vm_flags[vma] &= ~t.VM_WRITE
                 m.pte_flags[first:last] &= np.uint8(0xFF ^ t.PTE_WRITE)
+        self._rejoin(mm, start, start + pages)
         return OK
 
     def mremap(self, mm: int, start: int, pages: int) -> int:
@@ -320,6 +337,7 @@ class AddressSpaces:
             high = min(start + pages, int(m.vma.vm_end[vma]))
             for part in self._isolate_range(mm, low, high):
                 self.state.m.vma.vm_flags[part] |= t.VM_MERGEABLE
+        self._rejoin(mm, start, start + pages)
         return OK if self._covered(mm, start, start + pages) else ENOMEM
 
     def ksm_enter(self, mm: int) -> bool:
@@ -343,6 +361,7 @@ class AddressSpaces:
                 if self.unmerge_vma(part) != OK:
                     return EAGAIN
                 self.state.m.vma.vm_flags[part] &= ~t.VM_MERGEABLE
+        self._rejoin(mm, start, start + pages)
         return OK if self._covered(mm, start, start + pages) else ENOMEM
 
     def unmerge_vma(self, vma: int) -> int:
@@ -390,6 +409,7 @@ class AddressSpaces:
             self.make_room(min(last - first, int(m.sc[t.NR_FRAMES]) // 2))
             if self._resume(doors.MLOCK, first, last) != OK:
                 return EAGAIN
+        self._rejoin(mm, start, start + pages)
         return ENOMEM if gaps else OK
 
     def munlock(self, mm: int, start: int, pages: int) -> int:
@@ -397,6 +417,7 @@ class AddressSpaces:
         gaps = not self._covered(mm, start, start + pages)
         for vma in self._isolate_range(mm, start, start + pages):
             self._munlock_vma(vma)
+        self._rejoin(mm, start, start + pages)
         return ENOMEM if gaps else OK
 
     def _munlock_vma(self, vma: int) -> None:

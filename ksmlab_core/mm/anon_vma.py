@@ -135,6 +135,24 @@ def _left_alone(m: Any, vma: int) -> int:
     return found
 
 
+def mergeable_vmas(m: Any, low: int, high: int) -> bool:
+    """May two neighbours become one area? Parts of one that was cut, alike again; kernels of 6.16 and later.
+
+    Where only one of them has an anon_vma, the other gets it, unless a fork has made the area. (Between 2.6.34 and 6.16
+    it also had to be the one that was not just changed.)
+    """
+    v = m.vma
+    if v.vm_end[low] != v.vm_start[high] or v.vm_flags[low] != v.vm_flags[high] or v.node[low] != v.node[high]:
+        return False
+    pages = v.vm_end[low] - v.vm_start[low]
+    if v.pte_base[high] != v.pte_base[low] + pages or v.vm_pgoff[high] != v.vm_pgoff[low] + pages:
+        return False
+    having = [vma for vma in (low, high) if v.anon_vma[vma] != NONE]
+    if len(having) == 1:
+        return bool(m.anon.before[v.last_anon_vma[having[0]]] == NONE)
+    return not having or bool(v.own_anon_vma[low] == v.own_anon_vma[high])
+
+
 def anon_vma_unlink(m: Any, vma: int) -> None:
     """Take an area off its root's list, and out of the counts."""
     _count_vma(m, vma, -1)
