@@ -7,6 +7,9 @@ from ksmlab_core.mm.mm_types import (
     LRU_ACTIVE_ANON,
     LRU_INACTIVE_ANON,
     LRU_UNEVICTABLE,
+    MLOCK_BATCH,
+    MLOCK_BATCH_COUNT,
+    MLOCK_BATCH_SIZE,
     NR_MLOCK,
     PAGEVEC_SIZE,
     PG_ACTIVE,
@@ -67,6 +70,31 @@ def pagevec_move_tail(m):
 
 
 @inlined
+def mlock_drain(m):
+    """Let go of the pages in the batch of mlock and munlock."""
+    n = m.sc[MLOCK_BATCH_COUNT]
+    m.sc[MLOCK_BATCH_COUNT] = 0
+    for i in range(n):
+        put_page(m, m.sc[MLOCK_BATCH + i])
+
+
+@jit
+def mlock_batch_add(m, page):
+    """A page was locked or unlocked: hold it until the batch is drained, where the kernel has one (R-B-MLOCK-1).
+
+    What the kernel does to flags and lists at the drain is done already; its reference is what others can tell.
+    """
+    if m.sc[MLOCK_BATCH_SIZE] == 0:
+        return
+    get_page(m, page)
+    n = m.sc[MLOCK_BATCH_COUNT]
+    m.sc[MLOCK_BATCH + n] = page
+    m.sc[MLOCK_BATCH_COUNT] = n + 1
+    if n + 1 == m.sc[MLOCK_BATCH_SIZE]:
+        mlock_drain(m)
+
+
+@inlined
 def _activate_now(m, page):
     if (m.frame.pg[page] & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE)) == PG_LRU:
         del_page_from_lru_list(m, page, LRU_INACTIVE_ANON)
@@ -92,6 +120,8 @@ def lru_add_drain(m):
     pagevec_move_tail(m)
     if m.sc[PVEC_COUNT + PVEC_ACTIVATE]:
         _activate_page_drain(m)
+    if m.sc[MLOCK_BATCH_COUNT] > 0:
+        mlock_drain(m)
 
 
 @inlined
@@ -163,6 +193,7 @@ def page_evictable_in(m, page, vma):
     m.frame.pg[page] |= PG_MLOCKED
     m.sc[NR_MLOCK] += 1
     m.sc[UNEVICTABLE_PGMLOCKED] += 1
+    mlock_batch_add(m, page)
     return False
 
 

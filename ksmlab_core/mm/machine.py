@@ -60,6 +60,7 @@ _SWITCH_SCALARS = {
     "refault_activates": t.SLOT_SHADOWS,
     "activate_batch": t.SW_ACTIVATE_BATCH,
     "pin_references": t.SW_PIN_REFERENCES,
+    "anon_vma_chains": t.SW_ANON_VMA_CHAINS,
 }
 _SWITCHED_ON = {
     "rmap_mode": "anon_vma",
@@ -159,6 +160,7 @@ class Machine(AddressSpaces):
         sc = self.sc
         for name, scalar in _SWITCH_SCALARS.items():
             sc[scalar] = int(self.kernel.switches[name] == _SWITCHED_ON.get(name, True))
+        sc[t.MLOCK_BATCH_SIZE] = self.kernel.switches["mlock_batch"]
         for name, cost in resolve_costs(costs).items():
             sc[cost_scalar(name)] = cost
         sc[t.PAGE_CLUSTER] = 3
