@@ -69,20 +69,23 @@ def pagevec_move_tail(m):
         put_page(m, m.sc[PVEC + PVEC_ROTATE * PAGEVEC_SIZE + i])
 
 
-@inlined
+@jit
 def mlock_drain(m):
-    """Let go of the pages in the batch of mlock and munlock."""
+    """Let go of the pages in the batch of mlock and munlock; those that are locked move to the unevictable list."""
     n = m.sc[MLOCK_BATCH_COUNT]
     m.sc[MLOCK_BATCH_COUNT] = 0
     for i in range(n):
-        put_page(m, m.sc[MLOCK_BATCH + i])
+        page = m.sc[MLOCK_BATCH + i]
+        if m.frame.pg[page] & (PG_MLOCKED | PG_UNEVICTABLE) == PG_MLOCKED and isolate_lru_page(m, page):
+            putback_lru_page(m, page)
+        put_page(m, page)
 
 
 @jit
 def mlock_batch_add(m, page):
     """A page was locked or unlocked: hold it until the batch is drained, where the kernel has one (R-B-MLOCK-1).
 
-    What the kernel does to flags and lists at the drain is done already; its reference is what others can tell.
+    What the kernel does at the drain to a page that was unlocked is done already.
     """
     if m.sc[MLOCK_BATCH_SIZE] == 0:
         return
