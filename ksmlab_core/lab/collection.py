@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ksmlab_core.errors import BadInput
 from ksmlab_core.experiment.document import shortened
 from ksmlab_core.lab.manifest import versions
-from ksmlab_core.lab.store import Stored, find, read
+from ksmlab_core.lab.store import Stored, find, read_all
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan
@@ -77,7 +77,7 @@ def of_folder(root: Path) -> list[tuple[Path, Collection]]:
     """
     if not root.is_dir():
         raise BadInput(f"{root}: no such folder of results")
-    stored = [read(folder) for folder in find(root)]
+    stored = read_all(find(root))
     if not stored:
         raise BadInput(f"{root}: no results here; `ksmlab run FILE --out {root}` puts some there")
     homes: dict[Path, list[Stored]] = {}
