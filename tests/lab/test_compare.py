@@ -139,7 +139,7 @@ def test_stars_are_where_welch_finds_a_difference(store: Callable[..., Path]) ->
     comparison = compare(of_folders([a, b]), ["vm.*"])
     told = {row[0]: row[2] for row in words.rows(comparison, comparison.points[0])}
     assert told == {"vm.cow": "8 * +14.29%*", "vm.pswpin": "1,101 *  +9.99%*", "vm.pswpout": "7 (   0.00%)"}
-    assert "of 2 tests about 0 would have a star by chance alone" in words.after(comparison)[1]
+    assert "of 2 tests about 0.1 would have a star by chance alone" in words.after(comparison)[1]
     assert "| vm.pswpin | 1,001 (0.00%) | 1,101 \\*+9.99%\\* | [+100, +100] |" in pages.markdown(comparison, [])
 
 

@@ -124,7 +124,10 @@ BROKEN = {
             "broken.yaml:19:1: mesure: unknown key",
         ],
     ),
-    "same": (SCRIPT.replace("[kernel, remerge]", "[kernel, kernel]"), ["broken.yaml:17:67: sweep.matrix.ksm.pages_to_scan.0: the same point twice", "broken.yaml:17:72: "]),
+    "same": (
+        SCRIPT.replace("[kernel, remerge]", "[kernel, kernel]"),
+        ["broken.yaml:17:67: sweep.matrix.ksm.pages_to_scan.0: the same point twice", "broken.yaml:17:72: "],
+    ),
     "many": (
         SCRIPT.replace("max_runs", "") + "  max_runs: 3\n",
         ["broken.yaml:16:1: sweep: the sweep expands to 4 runs"],

@@ -152,11 +152,10 @@ def after(comparison: Comparison) -> list[str]:
     if comparison.tests:
         told.append(
             f"* p < {SIGNIFICANT} in Welch's t-test; of {comparison.tests:,} tests about "
-            f"{comparison.tests * SIGNIFICANT:,.0f} would have a star by chance alone"
+            f"{comparison.tests * SIGNIFICANT:,.1f} would have a star by chance alone"
         )
-    methods = {
-        cell.interval.method for one in comparison.points for row in one.rows for cell in row.cells if cell.interval
-    }
+    found = [cell.interval for one in comparison.points for row in one.rows for cell in row.cells if cell.interval]
+    methods = {one.method for one in found if one.low < one.high}
     if methods:
         told.append(
             f"95 % intervals of the mean paired difference: {' and '.join(_METHODS[one] for one in sorted(methods))}"
