@@ -269,6 +269,27 @@ def test_settings_and_makers_that_differ_are_told(store: Callable[..., Path]) ->
     assert words.before(same)[1:] == ["the settings are the same, and the versions: what differs comes of changed code"]
 
 
+def test_runs_that_should_be_the_same_and_are_not_are_told(store: Callable[..., Path]) -> None:
+    a, b = store("a", lambda spec: {"vm.pswpin": 1}), store("b", lambda spec: {"vm.pswpin": 2})
+    for root in (a, b):
+        manifest = root / "storm" / "kernel" / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"identity": "abc"}))
+    comparison = compare(of_folders([a, b]))
+    assert comparison.unexplained == 1
+    assert "1 of the pairs were made by the same, and differ" in words.before(comparison)[-1]
+
+
+def test_runs_on_a_kernel_are_not_exact(store: Callable[..., Path]) -> None:
+    a, b = store("a", lambda spec: {"vm.pgmajfault": 1}), store("b", lambda spec: {"vm.pgmajfault": 2})
+    assert "class=bad" in pages.html(compare(of_folders([a, b])), [])
+    manifest = b / "storm" / "kernel" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("ksmlab run storm.yaml", "ksmlab run storm.yaml --on kernel"))
+    comparison = compare(of_folders([a, b]))
+    assert not comparison.exact
+    assert words.before(comparison)[-1] == "runs on a kernel are among them, which are not the same each time"
+    assert "class=bad" not in pages.html(comparison, [])
+
+
 def test_a_metric_that_a_side_lacks(store: Callable[..., Path]) -> None:
     a = store("a", lambda spec: {"vm.pswpin": 1, "policy.swapin.asked": 5})
     b = store("b", lambda spec: {"vm.pswpin": 1})

@@ -122,6 +122,10 @@ def _apart(comparison: Comparison) -> list[str]:
     told += [f"made by: {one}" for one in makers]
     if not (comparison.sides.by or told or comparison.identical) and comparison.exact:
         told.append("the settings are the same, and the versions: what differs comes of changed code")
+    if comparison.exact and comparison.unexplained:
+        told.append(
+            f"{comparison.unexplained:,} of the pairs were made by the same, and differ: a fault in ksmlab itself"
+        )
     if not comparison.exact:
         told.append("runs on a kernel are among them, which are not the same each time")
     return told
