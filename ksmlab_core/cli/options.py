@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ksmlab_core.errors import BadInput
+from ksmlab_core.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan
@@ -39,6 +40,17 @@ def set_option(command: Command) -> Command:
     )(command)
 
 
+def only_option(command: Command) -> Command:
+    """``--only RUN``, any number of times."""
+    return click.option(
+        "--only",
+        "only",
+        multiple=True,
+        metavar="RUN",
+        help="Only this run of the sweep, by the name that `ksmlab plan` shows. Can be given several times.",
+    )(command)
+
+
 def json_option(command: Command) -> Command:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(command)
@@ -50,8 +62,16 @@ def no_input_option(command: Command) -> Command:
     return click.option("--no-input", is_flag=True, help=about)(command)
 
 
-def read_plans(files: Sequence[str], overrides: Sequence[str], plugins: Sequence[str]) -> list[Plan]:
+def read_plans(
+    files: Sequence[str], overrides: Sequence[str], plugins: Sequence[str], only: Sequence[str] = ()
+) -> list[Plan]:
     """Read every file before anything is run.
+
+    Args:
+        files: experiment files.
+        overrides: settings over theirs.
+        plugins: plugins beside those that they name.
+        only: names of the runs to keep of each; none keeps all.
 
     Raises:
         BadInput: with the problems of all files together.
@@ -61,10 +81,26 @@ def read_plans(files: Sequence[str], overrides: Sequence[str], plugins: Sequence
     plans, refused = [], []
     for file in files:
         try:
-            plans.append(read_experiment(Path(file), overrides=overrides, plugins=plugins))
+            plan = read_experiment(Path(file), overrides=overrides, plugins=plugins)
+            plans.append(_narrowed(plan, only) if only else plan)
         except BadInput as error:
             refused.append(str(error))
     if refused:
         # A bad -p or --set is found once per file; saying it once is enough.
         raise BadInput("\n".join(dict.fromkeys(refused)))
     return plans
+
+
+def _narrowed(plan: Plan, only: Sequence[str]) -> Plan:
+    """A plan of some of its runs, in the order of the sweep."""
+    known = [spec.id for spec in plan.points]
+    unknown = [name for name in dict.fromkeys(only) if name not in known]
+    if unknown:
+        raise BadInput("\n".join(_no_such_run(plan, name, known) for name in unknown))
+    return replace(plan, points=[spec for spec in plan.points if spec.id in only])
+
+
+def _no_such_run(plan: Plan, name: str, known: Sequence[str]) -> str:
+    meant = did_you_mean(name, known)
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    return f"{plan.file}: there is no run {name!r}; `ksmlab plan {plan.file}` shows the {len(known)} there are{hint}"

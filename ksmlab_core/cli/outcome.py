@@ -49,7 +49,7 @@ class Teller:
         if not self._quiet:
             self._tell_figures(nth, plan, results)
         sys.stdout.flush()
-        for line in _wrong(plan, results):
+        for line in wrong(plan, results):
             click.echo(line, err=True)
         if not self._quiet:
             click.echo(f"{plan.file}: {_tally(results)}")
@@ -77,7 +77,7 @@ class Teller:
         click.echo(f"{len(self._plans)} files: {_tally(everything)}; results in {out}")
 
 
-def _wrong(plan: Plan, results: list[RunResult]) -> list[str]:
+def wrong(plan: Plan, results: list[RunResult]) -> list[str]:
     """Every failed run and every expectation that was not met, a line each; a plugin's fault with its traceback."""
     lines = []
     for result in results:

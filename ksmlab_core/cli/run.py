@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ksmlab_core.cli.options import json_option, no_input_option, plugin_option, read_plans, set_option
+from ksmlab_core.cli.options import (
+    json_option,
+    no_input_option,
+    only_option,
+    plugin_option,
+    read_plans,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--out", metavar="DIR", help="Folder for results.  [default: runs]")
 @plugin_option
 @set_option
+@only_option
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at a time.")
 @click.option("--report", metavar="FILE.html", help="Write the report here instead of into the results' folder.")
 @click.option(
@@ -48,6 +56,7 @@ def command(
     out: str | None,
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
+    only: tuple[str, ...],
     jobs: int,
     report: str | None,
     invariants: str | None,
@@ -68,8 +77,8 @@ def command(
     if where == "kernel" and (jobs > 1 or invariants):
         raise click.UsageError("--jobs and --invariants are of the simulated machine only; leave them out")
     out = out or ("runs" if where == "machine" else "runs-on-kernel")
-    plans = read_plans(files, settings, plugins)
-    commands = [_again(file, plugins, settings, where) for file in files]
+    plans = read_plans(files, settings, plugins, only)
+    commands = [_again(file, plugins, settings, only, where) for file in files]
     simulate = None
     if where == "kernel":
         from ksmlab_core.cli.on_kernel import prepared
@@ -83,12 +92,13 @@ def command(
     return 0 if all(result.ok for one in results for result in one) else 1
 
 
-def _again(file: str, plugins: Sequence[str], settings: Sequence[str], where: str) -> str:
+def _again(file: str, plugins: Sequence[str], settings: Sequence[str], only: Sequence[str], where: str) -> str:
     """The command line that gives the same results again."""
     chosen = [word for plugin in plugins for word in ("-p", plugin)]
     changed = [word for setting in settings for word in ("--set", setting)]
+    narrowed = [word for name in only for word in ("--only", name)]
     real = ["--on", "kernel"] if where == "kernel" else []
-    return shlex.join(["ksmlab", "run", file, *real, *chosen, *changed])
+    return shlex.join(["ksmlab", "run", file, *real, *chosen, *changed, *narrowed])
 
 
 def _carry_out(

@@ -54,7 +54,7 @@ class RunSpec:
         seed: From which every random choice comes.
         kernel: ``{"profile": str, "switches": {name: value}}``, the switches that the file sets.
         machine: ``{"frames": int, "slots": int, "pagevecs": str, "costs": str | {event: ns},
-            "nodes": int, "swap_start": int, "invariants": str}``.
+            "file_pages": int, "nodes": int, "swap_start": int, "invariants": str}``.
         ksm: The knobs that the file sets, by their sysfs names.
         policies: ``{hook: {"use": str, "params": {...}}}`` for every hook, parameters with their defaults.
         plugins: Plugin files and modules; relative ones start from `base_dir`.

@@ -21,8 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ksmlab_core.errors import BadInput, KsmlabError, ResultsNotWritten
-from ksmlab_core.lab.once import Task, describe, failed, perform
+from ksmlab_core.errors import BadInput, KsmlabError, ResultsNotWritten, as_data
+from ksmlab_core.lab.once import Task, failed, perform
 
 if TYPE_CHECKING:
     from ksmlab_core.policy.registry import Registry
@@ -116,7 +116,7 @@ def _opened(task: Task, future: Future[str]) -> RunResult:
     except BrokenProcessPool:
         raise
     except Exception as error:
-        return failed(task.spec, describe(error))
+        return failed(task.spec, as_data(error))
     if isinstance(answer, Refused):
         raise answer.error()
     return answer

@@ -74,7 +74,8 @@ from ksmlab_core.mm.numa import tree_of
 from ksmlab_core.mm.page_alloc import page_ksm, page_stable_node, put_page
 from ksmlab_core.mm.rmap import address_of
 from ksmlab_core.mm.stable_tree import is_ksmds, stable_tree_twin
-from ksmlab_core.mm.swap import end_writeback
+from ksmlab_core.mm.swap import end_writeback, swap_before
+from ksmlab_core.mm.swap_slots import drain_swap_slots_cache
 from ksmlab_core.mm.swapoff import try_to_unuse
 from ksmlab_core.mm.swapoff_by_mm import unuse_by_mm
 from ksmlab_core.mm.vmscan import evict, shrink_active_list, shrink_inactive_list, try_to_free_pages
@@ -283,6 +284,7 @@ BEGIN_PASS = 10
 END_PASS = 11
 PUT_PAGE = 12
 REMOVE_NODES = 13
+SWAP_BEFORE = 14
 
 
 @door
@@ -326,6 +328,8 @@ def syscall(
         end_ordered_pass(m)
     elif what == PUT_PAGE:
         put_page(m, a)
+    elif what == SWAP_BEFORE:
+        swap_before(m, a)
     elif what == REMOVE_NODES:
         return remove_all_stable_nodes(m, a)
     return 0
@@ -340,6 +344,7 @@ def swapoff(
 ):
     """Empty the slots; (done, slot to go on at, where to start among the processes)."""
     m = as_memory(memory)
+    drain_swap_slots_cache(m)
     if m.sc[SW_SWAPOFF_BY_MM]:
         return unuse_by_mm(m, reserve), 0, 0
     return try_to_unuse(m, first, start_mm, reserve)

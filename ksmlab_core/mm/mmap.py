@@ -14,6 +14,7 @@ from ksmlab_core.mm.mm_types import (
     PTE_PRESENT,
     PTE_SWAP,
     PTE_WRITE,
+    SW_MLOCK_BY_MAPPING,
     VM_WRITE,
     ZERO_PAGE,
 )
@@ -64,12 +65,23 @@ def _make_present(m, p, write):
 
 
 @jit
+def _mlock_present(m, first, last):
+    """Lock what is there already, before anything is faulted in."""
+    for p in range(first, last):
+        if m.pte_flags[p] & PTE_PRESENT and m.pte_target[p] != ZERO_PAGE:
+            mlock_vma_page(m, m.pte_target[p])
+    mlock_drain(m)
+
+
+@jit
 def mlock_pte_range(m, first, last):
     """Fault a range in, for write where it may be written, and lock its pages (R-MLOCK-1).
 
     Returns the pte to go on at: `last`, or the first one that could not be faulted in.
     """
     lru_add_drain(m)
+    if m.sc[SW_MLOCK_BY_MAPPING]:
+        _mlock_present(m, first, last)
     start = first
     while start < last:
         end = min(start + 16, last)

@@ -17,6 +17,7 @@ from ksmlab_core.mm.mm_types import (
     FAIL_FALLBACK_VMA,
     FALLBACK_VMA_USED,
     LRU_ACTIVE_ANON,
+    MLOCK_BATCH_SIZE,
     MM_HEAD,
     NONE,
     NR_ANON_PAGES,
@@ -234,7 +235,7 @@ def join_mmlist(m, mm, after):
 
 @jit
 def mlock_vma_page(m, page):
-    """A locked area maps a page: mark it mlocked and move it to the unevictable list."""
+    """A locked area maps a page: mark it mlocked and move it to the unevictable list, at once or with others."""
     _mlock_page(m, page)
     mlock_batch_add(m, page)
 
@@ -246,7 +247,7 @@ def _mlock_page(m, page):
     m.frame.pg[page] |= PG_MLOCKED
     m.sc[NR_MLOCK] += 1
     m.sc[UNEVICTABLE_PGMLOCKED] += 1
-    if isolate_lru_page(m, page):
+    if m.sc[MLOCK_BATCH_SIZE] == 0 and isolate_lru_page(m, page):
         putback_lru_page(m, page)
 
 

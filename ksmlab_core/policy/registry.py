@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +127,15 @@ def load_registry(plugins: Sequence[str] = (), base_dir: Path | None = None, aut
     Raises:
         PluginRejected: a plugin cannot be imported, is wrong, or claims a name that is taken.
     """
-    return Registry(loader.providers([str(plugin) for plugin in plugins], base_dir, autoload))
+    if plugins:
+        return Registry(loader.providers([str(plugin) for plugin in plugins], base_dir, autoload))
+    return _installed(autoload, os.environ.get(loader.AUTOLOAD), tuple(sys.path))
+
+
+@cache
+def _installed(autoload: bool, _allowed: str | None, _path: tuple[str, ...]) -> Registry:
+    """What there is without any plugin being named: loaded once for hundreds of files."""
+    return Registry(loader.providers([], None, autoload))
 
 
 def _call(provider: Provider, kind: Kind, function: Any) -> Any:
@@ -142,7 +153,7 @@ def _listed(answer: Any) -> Any:
 
 
 def _entry(provider: Provider, kind: Kind, cls: type[Any]) -> Entry:
-    file, line = source_of(cls)
+    file, line = _place_of(cls)  # type: ignore[arg-type]  # mypy takes no type for hashable
     return Entry(
         kind=kind.name,
         name=cls.name,
@@ -155,6 +166,12 @@ def _entry(provider: Provider, kind: Kind, cls: type[Any]) -> Entry:
         sha256=provider.sha256 if file in ("", provider.file) else file_sha256(file),
         summary=_summary(provider, cls),
     )
+
+
+@cache
+def _place_of(cls: type[Any]) -> tuple[str, int | None]:
+    """Where a class is written: searched for once, though hundreds of experiments may each load the plugins."""
+    return source_of(cls)
 
 
 def _summary(provider: Provider, cls: type[Any]) -> str:

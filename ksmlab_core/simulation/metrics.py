@@ -21,12 +21,14 @@ def _machine_metrics(machine: Machine, mapped: tuple[int, int]) -> dict[str, int
     ksm = used & ((pg & t.PAGE_MAPPING_FLAGS) == t.PAGE_MAPPING_FLAGS)
     cached = used & ((pg & t.PG_SWAPCACHE) != 0)
     free = int(sc[t.NR_FREE])
+    in_hand = int(sc[t.SLOT_CACHE_NR] + sc[t.SLOT_CACHE_NR_RETURNED])
     return {
         "machine.frames_mapped": mapped[0],
         "machine.slots_mapped": mapped[1],
         "machine.frames_used": int(sc[t.NR_FRAMES]) - free,
         "machine.frames_free": free,
-        "machine.slots_used": int(sc[t.SWAP_INUSE]),
+        "machine.slots_used": int(sc[t.SWAP_INUSE]) - in_hand,
+        "machine.slots_in_hand": in_hand,
         "machine.ksm_frames_mapped": int(np.count_nonzero(ksm & (mapcount > 0))),
         "machine.ksm_frames_unmapped": int(np.count_nonzero(ksm & (mapcount == 0))),
         "machine.swapcache_mapped": int(np.count_nonzero(cached & (mapcount > 0))),
@@ -45,11 +47,12 @@ def process_pages(machine: Machine, ptes: np.ndarray[Any, np.dtype[np.int32]]) -
     return int(np.count_nonzero(present)), int(np.count_nonzero(flags & t.PTE_SWAP)), ksm
 
 
-def distinct(machine: Machine) -> tuple[int, int, int]:
-    """(distinct frames, distinct slots, present ptes) over all processes."""
+def distinct(machine: Machine, ptes: Any) -> tuple[int, int, int]:
+    """(distinct frames, distinct slots, present ptes) among ptes; an array of them may hold NONE."""
     m = machine.state.m
-    flags = m.pte_flags[: machine.nr_ptes]
-    target = m.pte_target[: machine.nr_ptes]
+    if not isinstance(ptes, slice):
+        ptes = ptes[ptes >= 0]
+    flags, target = m.pte_flags[ptes], m.pte_target[ptes]
     present = (flags & t.PTE_PRESENT) != 0
     seen = np.zeros(len(m.frame.refcount), np.bool_)
     seen[target[present]] = True
@@ -65,7 +68,7 @@ def read_metrics(machine: Machine, world: World, policies: Iterable[tuple[str, A
     out.update({f"ksm.{name}": value for name, value in machine.knobs.items()})
     for group, scalars in (("ksm", KSM_EVENTS), ("vm", VMSTAT), ("time", TIMES)):
         out.update({f"{group}.{name}": int(sc[scalar]) for name, scalar in scalars.items()})
-    frames, slots, present = distinct(machine)
+    frames, slots, present = distinct(machine, slice(machine.nr_ptes))
     out.update(_machine_metrics(machine, (frames, slots)))
     out["machine.pages_saved"] = present - frames
     shown = machine.process_counters()

@@ -15,7 +15,22 @@ import pytest
 
 Ksmlab = Callable[..., Any]
 KSMLAB = [sys.executable, "-m", "ksmlab_core.cli"]
-COMMANDS = ["run", "verify", "plan", "plugins", "new", "schema", "capture", "report", "kernels", "conformance", "fuzz"]
+COMMANDS = [
+    "run",
+    "verify",
+    "plan",
+    "plugins",
+    "new",
+    "schema",
+    "capture",
+    "report",
+    "compare",
+    "sql",
+    "reindex",
+    "kernels",
+    "conformance",
+    "fuzz",
+]
 
 
 def listed(help_text: str) -> list[str]:
@@ -154,7 +169,8 @@ def test_schema_is_json_and_knows_the_plugins(ksmlab: Ksmlab) -> None:
 
 
 def test_kernels_lists_profiles_and_switches(ksmlab: Ksmlab) -> None:
-    from ksmlab_core.mm.profile import PROFILES, SWITCHES
+    from ksmlab_core.mm.profile import PROFILES
+    from ksmlab_core.mm.switches import SWITCHES
 
     told = ksmlab("kernels")
     assert (told.status, told.err) == (0, "")
