@@ -50,8 +50,26 @@ def no_input_option(command: Command) -> Command:
     return click.option("--no-input", is_flag=True, help=about)(command)
 
 
-def read_plans(files: Sequence[str], overrides: Sequence[str], plugins: Sequence[str]) -> list[Plan]:
-    """Read every file before anything is run.
+def shard_option(command: Command) -> Command:
+    """``--shard 2/5``."""
+    about = "Only the runs of one of several machines: 2/5 is the second of five. Copy the folders together afterwards."
+    return click.option("--shard", callback=_shard, metavar="N/M", help=about)(command)
+
+
+def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`2/5` as (2, 5)."""
+    if value is None:
+        return None
+    number, slash, of = value.partition("/")
+    if slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+        return int(number), int(of)
+    raise click.BadParameter(f"{value!r} is not a shard; such as 2/5, the second of five", ctx, param)
+
+
+def read_plans(
+    files: Sequence[str], overrides: Sequence[str], plugins: Sequence[str], shard: tuple[int, int] | None = None
+) -> list[Plan]:
+    """Read every file before anything is run; with a shard, only its runs are left in the plans.
 
     Raises:
         BadInput: with the problems of all files together.
@@ -61,7 +79,8 @@ def read_plans(files: Sequence[str], overrides: Sequence[str], plugins: Sequence
     plans, refused = [], []
     for file in files:
         try:
-            plans.append(read_experiment(Path(file), overrides=overrides, plugins=plugins))
+            plan = read_experiment(Path(file), overrides=overrides, plugins=plugins)
+            plans.append(plan.shard(*shard) if shard else plan)
         except BadInput as error:
             refused.append(str(error))
     if refused:

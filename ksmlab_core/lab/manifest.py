@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,27 @@ if TYPE_CHECKING:
     from ksmlab_core.policy.registry import Registry
 
 
-def manifest(plan: Plan, spec: RunSpec, position: int, *, command: str, started: datetime) -> dict[str, Any]:
-    """Everything about a run that is not its result; the only place for times of day."""
+def manifest(
+    plan: Plan,
+    spec: RunSpec,
+    position: int,
+    *,
+    command: str,
+    started: datetime,
+    identity: str = "",
+    seconds: float | None = None,
+) -> dict[str, Any]:
+    """Everything about a run that is not its result; the only place for times of day.
+
+    Args:
+        plan: what the run is of.
+        spec: the run.
+        position: its place in the sweep, from 0.
+        command: the command line that does it again.
+        started: when it was begun.
+        identity: of all that its result follows from.
+        seconds: that the run itself took, s; None if nobody knows.
+    """
     finished = now()
     return {
         "experiment": plan.experiment,
@@ -21,11 +41,13 @@ def manifest(plan: Plan, spec: RunSpec, position: int, *, command: str, started:
         "file": str(plan.file),
         "command": command,
         "position": position,
+        "identity": identity,
         "spec": spec.as_dict(),
         "versions": versions(),
         "plugins": provenance(spec, plan.registry),
         "started": started.isoformat(timespec="milliseconds"),
         "finished": finished.isoformat(timespec="milliseconds"),
+        "seconds": None if seconds is None else round(seconds, 4),
     }
 
 
@@ -34,6 +56,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+@lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of what a result depends on, without importing any of it."""
     return {"python": platform.python_version()} | {name: _version(name) for name in ("numpy", "numba", "ksmlab")}
@@ -48,7 +71,10 @@ def _version(package: str) -> str:
 
 def provenance(spec: RunSpec, registry: Registry) -> list[dict[str, Any]]:
     """Where each policy and the workload of a run come from: provider, version, file and its sha256."""
-    chosen = [(hook, choice["use"]) for hook, choice in sorted(spec.policies.items())]
-    if "use" in spec.workload:
-        chosen.append(("workload", spec.workload["use"]))
-    return [registry.get(kind, name).provenance() for kind, name in chosen]
+    return [registry.get(kind, use).provenance() for _, kind, use in chosen(spec)]
+
+
+def chosen(spec: RunSpec) -> list[tuple[str, str, str]]:
+    """What a run has chosen by name: the setting, the kind, the name."""
+    found = [(f"policies.{hook}", hook, choice["use"]) for hook, choice in sorted(spec.policies.items())]
+    return [*found, ("workload", "workload", spec.workload["use"])] if "use" in spec.workload else found
