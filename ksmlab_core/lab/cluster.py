@@ -1,7 +1,7 @@
 """Workers of a Dask cluster, through its `concurrent.futures` interface; no file system is shared with them.
 
 A worker needs the same ksmlab, and the plugins and captures of a run at the same places with the same content. Dask
-itself carries a run to another worker when one dies.
+itself carries the runs of a worker that died to others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ksmlab_core.errors import BadInput, ClusterLost
-from ksmlab_core.lab.crew import Results, died, in_crew
+from ksmlab_core.lab.crew import CrewBroken, Results, collected, died, in_crew
 from ksmlab_core.lab.identity import Part
 from ksmlab_core.lab.log import LOG_FILE
 from ksmlab_core.lab.once import Done, Task
@@ -58,11 +58,17 @@ def in_cluster(tasks: Iterable[Task], cluster: Cluster) -> Results:
     """
     if find_spec("distributed") is None:
         raise BadInput(HOW_TO_GET_IT)
-    return in_crew(tasks, partial(_connected, cluster), _never)
+    return in_crew(tasks, partial(_connected, cluster), partial(_alone, cluster=cluster))
 
 
-def _never(task: Task) -> Done:
-    raise AssertionError(f"a cluster does not break as a whole: {task.spec.id}")
+def _alone(task: Task, cluster: Cluster) -> Done:
+    """Do a run with nothing beside it that could be to blame when its workers die."""
+    with _connected(replace(cluster, workers=1)) as crew:
+        future = crew.submit(task)
+        try:
+            return collected(crew, task, future)
+        except CrewBroken:
+            return died(task.spec, "died during this run, with nothing beside it")
 
 
 class _Workers:
@@ -81,7 +87,16 @@ class _Workers:
         return room if self._limit is None else min(room, self._limit)
 
     def _count(self) -> int:
-        return len(self._client.nthreads())
+        with self._reached():
+            return len(self._client.nthreads())
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Whatever goes wrong in speaking to the scheduler means that it is not there any more."""
+        try:
+            yield
+        except Exception as error:
+            raise ClusterLost(self._address) from error
 
     def submit(self, task: Task) -> Future[Done | Refused]:
         order = {
@@ -91,16 +106,18 @@ class _Workers:
             "simulate": task.simulate,
             "parts": {name: tuple(part) for name, part in task.parts.items()},
         }
-        future: Future[Done | Refused] = self._executor.submit(work_far_away, order)
+        with self._reached():
+            future: Future[Done | Refused] = self._executor.submit(work_far_away, order)
         return future
 
     def collect(self, task: Task, future: Future[Done | Refused]) -> Done | Refused:
+        """What came of a run; Dask gives one up after several of its workers died, of which others may be guilty."""
         from distributed import KilledWorker
 
         try:
             return future.result()
         except KilledWorker as error:
-            return died(task.spec, f"died during this run, {error.allowed_failures + 1} times")
+            raise CrewBroken from error
         except (CancelledError, OSError) as error:
             raise ClusterLost(self._address) from error
         except Exception as error:
@@ -109,7 +126,8 @@ class _Workers:
 
     def give_up(self) -> None:
         """Cancel what is under way."""
-        self._executor.shutdown(wait=False)
+        if self._client.status == "running":
+            self._executor.shutdown(wait=False)
 
     def look(self) -> None:
         """Give a cluster without workers some time to get one."""
@@ -128,6 +146,8 @@ def _connected(cluster: Cluster) -> Iterator[_Workers]:
     from distributed import Client
 
     connect: Any = Client  # without annotations of its own
+    for name in ("distributed.client", "distributed.core", "distributed.comm"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is wrong is told in one line, below
     with ExitStack() as stack:
         address: Any = cluster.address or stack.enter_context(_own(cluster.workers or 1))
         try:

@@ -116,13 +116,13 @@ def _read_in(name: str, value: Any, base: Path, found: dict[str, Part]) -> Any:
         return {key: _read_in(f"{name}.{key}", inner, base, found) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_read_in(f"{name}.{nth}", inner, base, found) for nth, inner in enumerate(value)]
-    if not isinstance(value, str) or (digest := _digest_of(base / value)) is None:
+    if not isinstance(value, str) or (digest := digest_of(base / value)) is None:
         return value
     found[name] = Part(digest, str(base / value))
     return "(a file)"
 
 
-def _digest_of(path: Path) -> str | None:
+def digest_of(path: Path) -> str | None:
     """SHA-256 of a file, None if there is none of that name."""
     try:
         if not path.is_file():
@@ -135,6 +135,6 @@ def _digest_of(path: Path) -> str | None:
 
 @lru_cache(maxsize=256)
 def _digest_of_version(path: Path, _size: int, _changed_ns: int) -> str:
-    """As `_digest_of`; a file that did not change is read once."""
+    """As `digest_of`; a file that did not change is read once."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

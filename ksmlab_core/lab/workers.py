@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ksmlab_core.errors import BadInput, KsmlabError, ResultsNotWritten
-from ksmlab_core.lab.identity import Part, Parts, parts_of
+from ksmlab_core.lab.identity import Part, Parts, digest_of, parts_of
 from ksmlab_core.lab.once import Done, Task, timed
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def _same_registry(task: Task) -> Registry:
     Raises:
         BadInput: the run would be made by something else here than where it was planned.
     """
-    planned = tuple(sorted((name, part.digest) for name, part in task.parts.items()))
+    plugins, base = tuple(task.spec.plugins), task.spec.base_dir
     try:
-        registry = _registry(tuple(task.spec.plugins), task.spec.base_dir, planned)
+        registry = _registry(plugins, base, tuple(digest_of(Path(base) / Path(plugin).expanduser()) for plugin in plugins))
         here = parts_of(task.spec, registry, task.simulate)
     except BadInput as error:
         raise BadInput(f"on worker {socket.gethostname()}: {error}") from None
@@ -75,13 +75,14 @@ def first_difference(planned: Parts, here: Parts) -> str | None:
 def _short(digest: str) -> str:
     """A version and the beginning of a SHA-256, enough of it to tell two apart."""
     *version, last = digest.split(" ")
-    is_digest = len(last) == 64
-    return " ".join([*version, f"sha256 {last[:12]}" if is_digest else last])
+    if len(last) < 64:
+        return digest
+    return " ".join([*(one for one in version if not one.startswith("sha256:")), f"sha256 {last[:12]}"])
 
 
 @lru_cache(maxsize=8)
-def _registry(plugins: tuple[str, ...], base_dir: str, _planned: tuple[tuple[str, str], ...]) -> Registry:
-    """The registry of a run's plugins, loaded once per worker and state of what was planned with."""
+def _registry(plugins: tuple[str, ...], base_dir: str, _digests: tuple[str | None, ...]) -> Registry:
+    """The registry of a run's plugins, loaded once per worker and state of their files."""
     from ksmlab_core.policy.registry import load_registry
 
     return load_registry(plugins, base_dir=Path(base_dir))
