@@ -76,7 +76,7 @@ class Campaign:
         for nth, plan in enumerate(plans):
             self._row += [(nth, point) for point in range(len(plan.points))]
             self._standing += standings(plan, kept, simulate)
-        self._again = again
+        self._again = Again(again)
         self._begun: dict[int, _Begun] = {}
         self._kept: dict[int, RunResult] = {}
 

@@ -49,7 +49,9 @@ def _same_registry(task: Task) -> Registry:
     """
     plugins, base = tuple(task.spec.plugins), task.spec.base_dir
     try:
-        registry = _registry(plugins, base, tuple(digest_of(Path(base) / Path(plugin).expanduser()) for plugin in plugins))
+        registry = _registry(
+            plugins, base, tuple(digest_of(Path(base) / Path(plugin).expanduser()) for plugin in plugins)
+        )
         here = parts_of(task.spec, registry, task.simulate)
     except BadInput as error:
         raise BadInput(f"on worker {socket.gethostname()}: {error}") from None
