@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,3 +116,24 @@ def interrupted(spec: Any, registry: Any, *, on_event: Any = None, progress: Any
     if spec.policies["swapin"]["use"] == "remerge":
         raise KeyboardInterrupt
     return run(spec, registry, on_event=on_event, progress=progress)
+
+
+def dies_once(spec: Any, registry: Any, *, on_event: Any = None, progress: Any = None) -> RunResult:
+    """Point `remerge` takes its process with it the first time that it is tried."""
+    tried = Path(spec.base_dir) / f"{spec.experiment}-{spec.id}.tried"
+    if spec.policies["swapin"]["use"] == "remerge" and not tried.exists():
+        tried.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run(spec, registry, on_event=on_event, progress=progress)
+
+
+def counts(spec: Any, registry: Any, *, on_event: Any = None, progress: Any = None) -> RunResult:
+    """Every run leaves a mark behind each time that it is done."""
+    with (Path(spec.base_dir) / f"{spec.experiment}.done").open("a") as done:
+        done.write(f"{spec.id}\n")
+    return run(spec, registry, on_event=on_event, progress=progress)
+
+
+def alike(spec: Any, registry: Any, *, on_event: Any = None, progress: Any = None) -> RunResult:
+    """Whatever policy is asked for does what the kernel does."""
+    return RunResult(id=spec.id, seed=spec.seed, point=dict(spec.point), metrics={"vm.pswpin": spec.seed})
