@@ -17,6 +17,7 @@
         ├── InvariantViolated       the machine contradicts one of INV-1 to INV-20
         ├── NotSteady               the running kernel did not do exactly what was asked, however often it was repeated
         ├── HostNotRestored         something on the host could not be put back as it was
+        ├── ClusterLost             the cluster that runs were carried out on went away
         └── ResultsNotWritten       the results' folder cannot be written
 
 Each class carries data; ``str()`` of it is what a person reads.
@@ -167,6 +168,14 @@ class NotSteady(RunFailed):
 
 class HostNotRestored(RunFailed):
     """Something on the host is not as it was; the message says what."""
+
+
+class ClusterLost(RunFailed):
+    """The cluster that runs were carried out on is not there any more."""
+
+    def __init__(self, address: str, what: str = "the cluster is gone") -> None:
+        self.address = address
+        super().__init__(f"{address}: {what}; runs that had finished are kept, the same command does the others")
 
 
 class ResultsNotWritten(RunFailed):

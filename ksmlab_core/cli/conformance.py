@@ -118,9 +118,7 @@ def _carry_out(found: Sequence[Scenario], jobs: int, *, quiet: bool) -> list[Row
     from ksmlab_core.lab.conformance import conform
 
     with progress_bar(sum(len(one.plan.points) for one in found), wanted=not quiet) as bar:
-        return conform(
-            found, jobs=jobs, on_result=lambda _plan, _result: bar.run_done(lambda: None), progress=bar.advanced
-        )
+        return conform(found, jobs=jobs, on_result=lambda _plan, _result: bar.run_done(), progress=bar.advanced)
 
 
 def _as_text(told: Sequence[Line]) -> Iterator[str]:

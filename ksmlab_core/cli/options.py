@@ -62,8 +62,29 @@ def no_input_option(command: Command) -> Command:
     return click.option("--no-input", is_flag=True, help=about)(command)
 
 
+def shard_option(command: Command) -> Command:
+    """``--shard 2/5``."""
+    about = "Only the runs of one of several machines: 2/5 is the second of five. Copy the folders together afterwards."
+    return click.option("--shard", callback=_shard, metavar="N/M", help=about)(command)
+
+
+def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`2/5` as (2, 5)."""
+    if value is None:
+        return None
+    number, slash, of = value.partition("/")
+    if slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+        return int(number), int(of)
+    raise click.BadParameter(f"{value!r} is not a shard; such as 2/5, the second of five", ctx, param)
+
+
 def read_plans(
-    files: Sequence[str], overrides: Sequence[str], plugins: Sequence[str], only: Sequence[str] = ()
+    files: Sequence[str],
+    overrides: Sequence[str],
+    plugins: Sequence[str],
+    *,
+    only: Sequence[str] = (),
+    shard: tuple[int, int] | None = None,
 ) -> list[Plan]:
     """Read every file before anything is run.
 
@@ -72,6 +93,7 @@ def read_plans(
         overrides: settings over theirs.
         plugins: plugins beside those that they name.
         only: names of the runs to keep of each; none keeps all.
+        shard: of those, only the runs of this shard; None keeps all.
 
     Raises:
         BadInput: with the problems of all files together.
@@ -82,7 +104,8 @@ def read_plans(
     for file in files:
         try:
             plan = read_experiment(Path(file), overrides=overrides, plugins=plugins)
-            plans.append(_narrowed(plan, only) if only else plan)
+            plan = _narrowed(plan, only) if only else plan
+            plans.append(plan.shard(*shard) if shard else plan)
         except BadInput as error:
             refused.append(str(error))
     if refused:

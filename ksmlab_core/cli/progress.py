@@ -18,29 +18,44 @@ if TYPE_CHECKING:
 class Bar:
     """Nothing is drawn; what is to be said is said."""
 
+    def stood(self, runs: int) -> None:
+        """So many runs need not be done."""
+
     def advanced(self, plan: Plan, spec: RunSpec, done: int, total: int | None) -> None:
         """A run in this process has done `done` of `total` accesses or steps; None where nobody knows."""
 
-    def run_done(self, say: Callable[[], None]) -> None:
-        """A run is over; `say` may print."""
+    def run_done(self) -> None:
+        """A run is over."""
+
+    def aside(self, say: Callable[[], None]) -> None:
+        """Have `say` print."""
         say()
 
 
 class _Drawn(Bar):
-    """Two lines: all runs, and the one that is under way here."""
+    """One bar over all runs; the one that is under way in this process counts by the part of it that is done."""
 
     def __init__(self, progress: Progress, runs: int) -> None:
         self._progress = progress
-        self._runs = progress.add_task("runs", total=runs)
-        self._run = progress.add_task("", total=0, visible=False)
+        self._task = progress.add_task("runs", total=runs, done=0, rate="")
+        self._done = 0
+
+    def stood(self, runs: int) -> None:
+        self._done = runs
+        # Not an update: what stood says nothing of how fast the others go.
+        self._progress.reset(self._task, completed=runs, done=runs, rate="")
 
     def advanced(self, plan: Plan, spec: RunSpec, done: int, total: int | None) -> None:
-        name = f"{spec.experiment} {spec.id}"
-        self._progress.update(self._run, description=name, completed=done, total=total, visible=True)
+        part = min(done / total, 1) if total else 0
+        self._progress.update(self._task, completed=self._done + part)
 
-    def run_done(self, say: Callable[[], None]) -> None:
-        self._progress.advance(self._runs)
-        self._progress.update(self._run, visible=False)
+    def run_done(self) -> None:
+        self._done += 1
+        speed = self._progress.tasks[0].speed
+        rate = f"{speed:.2g} runs/s" if speed else ""
+        self._progress.update(self._task, completed=self._done, done=self._done, rate=rate)
+
+    def aside(self, say: Callable[[], None]) -> None:
         # The bar is taken away while something is printed: both may be on one terminal.
         self._progress.stop()
         say()
@@ -64,9 +79,16 @@ def progress_bar(runs: int, *, wanted: bool) -> Iterator[Bar]:
         yield Bar()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.fields[done]}/{task.total} runs"),
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     console = Console(stderr=True)
     _announce_compilation(console)
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:

@@ -22,3 +22,20 @@ def aligned(rows: Sequence[Sequence[str]], *, indent: str = "", right: Collectio
             for nth, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield f"{indent}{'  '.join(cells)}".rstrip()
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `1,200 runs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def lasting(seconds: float) -> str:
+    """Some time in the two units that matter: `0.4 s`, `25 s`, `4 min 10 s`, `3 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import hashlib
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +106,10 @@ class Plan:
         experiment: Name of the experiment.
         about: What it is to find out.
         file: The file.
-        points: The runs, in the order of the sweep, seeds fastest.
+        points: The runs, in the order of the sweep, seeds fastest; with a shard, those of the shard.
         registry: The policies and workloads that the file can choose from, its own plugins included.
         conformance: Of which suite it is a scenario, if it is one, and which kernels it holds for.
+        positions: With a shard, the place of each of its runs in the whole sweep, from 0.
     """
 
     experiment: str
@@ -116,3 +118,26 @@ class Plan:
     points: list[RunSpec]
     registry: Registry
     conformance: Conformance | None = None
+    positions: tuple[int, ...] | None = None
+
+    def position(self, point: int) -> int:
+        """The place in the whole sweep of the run at this place of `points`."""
+        return point if self.positions is None else self.positions[point]
+
+    def shard(self, number: int, of: int) -> Plan:
+        """The runs that fall to one of several machines.
+
+        Which one does a run depends on the run's name and `of` alone: all shards together are the plan.
+
+        Args:
+            number: Which shard, from 1.
+            of: How many there are.
+        """
+        mine = [place for place, spec in enumerate(self.points) if _shard_of(self.experiment, spec.id, of) == number]
+        positions = tuple(self.position(place) for place in mine)
+        return replace(self, points=[self.points[place] for place in mine], positions=positions)
+
+
+def _shard_of(experiment: str, run: str, of: int) -> int:
+    digest = hashlib.blake2b(f"{experiment}/{run}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % of + 1

@@ -29,17 +29,22 @@ def _run(result: RunResult) -> dict[str, Any]:
         "status": result.status,
         "error": result.error,
         "samples": [_sample(sample, result.pages) for sample in result.samples],
-        "metrics": result.metrics,
+        "metrics": _by_name(result.metrics),
         "expect": [_expectation(one) for one in result.expect],
     }
 
 
 def _sample(sample: dict[str, Any], pages: dict[str, str]) -> dict[str, Any]:
     """A sample; the states of single pages are with it where the script asked for them."""
-    plain = {"at": sample["at"], "metrics": sample["metrics"]}
+    plain = {"at": sample["at"], "metrics": _by_name(sample["metrics"])}
     if sample["at"] in pages:
         plain["pages"] = pages[sample["at"]]
     return plain
+
+
+def _by_name(metrics: dict[str, int]) -> dict[str, int]:
+    """Metrics in the order in which they are stored, so that fresh results and stored ones look the same."""
+    return dict(sorted(metrics.items()))
 
 
 def _expectation(one: dict[str, Any]) -> dict[str, Any]:

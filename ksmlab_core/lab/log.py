@@ -74,6 +74,12 @@ def _log_file(folder: Path, place: Path) -> Iterator[BinaryIO]:
             raise _not_written(place, error) from error
 
 
+def keep_log(folder: Path, run: str, log: bytes) -> None:
+    """Write a log that was gathered elsewhere into a run's hidden folder; a full disk becomes `ResultsNotWritten`."""
+    with _log_file(folder, place := folder.with_name(run)) as stream:
+        Lines([stream], place).msg(log.decode().removesuffix("\n"))
+
+
 def _not_written(place: Path, error: OSError) -> ResultsNotWritten:
     return ResultsNotWritten(str(place), f"results not written: {error.strerror or error}")
 

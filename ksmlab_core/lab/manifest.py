@@ -19,8 +19,27 @@ _STEERS = ("NUMBA_", "KSMLAB_")
 """Beginnings of the names of environment variables that are told."""
 
 
-def manifest(plan: Plan, spec: RunSpec, position: int, *, command: str, started: datetime) -> dict[str, Any]:
-    """Everything about a run that is not its result; the only place for times of day."""
+def manifest(
+    plan: Plan,
+    spec: RunSpec,
+    position: int,
+    *,
+    command: str,
+    started: datetime,
+    identity: str = "",
+    seconds: float | None = None,
+) -> dict[str, Any]:
+    """Everything about a run that is not its result; the only place for times of day.
+
+    Args:
+        plan: what the run is of.
+        spec: the run.
+        position: its place in the sweep, from 0.
+        command: the command line that does it again.
+        started: when it was begun.
+        identity: of all that its result follows from.
+        seconds: that the run itself took, s; None if nobody knows.
+    """
     finished = now()
     return {
         "experiment": plan.experiment,
@@ -28,12 +47,14 @@ def manifest(plan: Plan, spec: RunSpec, position: int, *, command: str, started:
         "file": str(plan.file),
         "command": command,
         "position": position,
+        "identity": identity,
         "spec": spec.as_dict(),
         "versions": versions(),
         "host": host(),
         "plugins": provenance(spec, plan.registry),
         "started": started.isoformat(timespec="milliseconds"),
         "finished": finished.isoformat(timespec="milliseconds"),
+        "seconds": None if seconds is None else round(seconds, 4),
     }
 
 
@@ -79,7 +100,10 @@ def _version(package: str) -> str:
 
 def provenance(spec: RunSpec, registry: Registry) -> list[dict[str, Any]]:
     """Where each policy and the workload of a run come from: provider, version, file and its sha256."""
-    chosen = [(hook, choice["use"]) for hook, choice in sorted(spec.policies.items())]
-    if "use" in spec.workload:
-        chosen.append(("workload", spec.workload["use"]))
-    return [registry.get(kind, name).provenance() for kind, name in chosen]
+    return [registry.get(kind, use).provenance() for _, kind, use in chosen(spec)]
+
+
+def chosen(spec: RunSpec) -> list[tuple[str, str, str]]:
+    """What a run has chosen by name: the setting, the kind, the name."""
+    found = [(f"policies.{hook}", hook, choice["use"]) for hook, choice in sorted(spec.policies.items())]
+    return [*found, ("workload", "workload", spec.workload["use"])] if "use" in spec.workload else found

@@ -12,10 +12,19 @@ from ksmlab_core.errors import PolicyFault, RunFailed, as_data
 if TYPE_CHECKING:
     from ksmlab_core.experiment import RunSpec
     from ksmlab_core.policy.base import RunInfo
+    from ksmlab_core.policy.loader import Provider
     from ksmlab_core.policy.registry import Registry
     from ksmlab_core.simulation import RunResult
 
 Fault = dict[str, Any]
+OBSERVERS = ("ksmlab_run_started", "ksmlab_sampled", "ksmlab_run_finished", "ksmlab_run_failed")
+
+
+def observing(registry: Registry) -> list[Provider]:
+    """The plugins that observe runs."""
+    hooks = (getattr(registry.hook, name) for name in OBSERVERS)
+    watching = [one.plugin for hook in hooks for one in hook.get_hookimpls()]
+    return [provider for provider in registry.providers if any(provider.module is plugin for plugin in watching)]
 
 
 def tell_started(registry: Registry, spec: RunSpec) -> Fault | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,16 @@ from ksmlab_core.lab.log import run_log
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import RunSpec
+    from ksmlab_core.lab.identity import Parts
     from ksmlab_core.policy.registry import Registry
     from ksmlab_core.simulation import RunResult
 
 Simulate = Callable[..., "RunResult"]
 Progress = Callable[[int, "int | None"], None]
+
+
+WORKER_DIED = "WorkerDied"
+"""The type of the error of a run whose worker died."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,25 @@ class Task:
     log_to_stderr: bool = False
     simulate: Simulate | None = None
     """Stands in for `ksmlab_core.simulation.run`; must be importable by name where workers are used."""
+    parts: Parts = field(default_factory=dict)
+    """What the run is made by where it was planned; a worker that has something else refuses it."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of one run."""
+
+    result: RunResult
+    seconds: float | None = None
+    """Wall time of the run itself; None if it did not come to its end."""
+    log: bytes | None = None
+    """The run's log, where it could not be written into the run's folder."""
+
+
+def timed(task: Task, registry: Registry, progress: Progress | None = None) -> Done:
+    """Do one run, and take the time; errors as for `perform`."""
+    began = time.monotonic()
+    return Done(perform(task, registry, progress), time.monotonic() - began)
 
 
 def perform(task: Task, registry: Registry, progress: Progress | None = None) -> RunResult:

@@ -6,49 +6,31 @@ order in which runs finish differs, and the lists returned here are in the order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ksmlab_core.errors import BadInput
-from ksmlab_core.lab.manifest import manifest, now
-from ksmlab_core.lab.observers import Fault, tell_finished, tell_started
-from ksmlab_core.lab.once import Simulate, Task, perform
+from ksmlab_core.lab.campaign import Campaign
+from ksmlab_core.lab.once import Simulate, timed
+from ksmlab_core.lab.standing import Again
 from ksmlab_core.lab.store import Store
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan, RunSpec
+    from ksmlab_core.lab.cluster import Cluster
+    from ksmlab_core.lab.crew import Results
     from ksmlab_core.simulation import RunResult
 
 OnResult = Callable[["Plan", "RunResult"], None]
 OnProgress = Callable[["Plan", "RunSpec", int, "int | None"], None]
+OnStanding = Callable[[Sequence[tuple["Plan", "RunResult"]]], None]
 
 
-def carry_out(
-    plan: Plan,
-    *,
-    jobs: int = 1,
-    out: Path | None = None,
-    on_result: OnResult | None = None,
-    progress: OnProgress | None = None,
-    log: bool = False,
-    command: str = "",
-    simulate: Simulate | None = None,
-) -> list[RunResult]:
+def carry_out(plan: Plan, *, command: str = "", **options: Any) -> list[RunResult]:
     """Do every run of one plan; arguments and errors as for `carry_out_all`."""
-    return carry_out_all(
-        [plan],
-        jobs=jobs,
-        out=out,
-        on_result=on_result,
-        progress=progress,
-        log=log,
-        commands=[command],
-        simulate=simulate,
-    )[0]
+    return carry_out_all([plan], commands=[command], **options)[0]
 
 
 def carry_out_all(
@@ -56,43 +38,50 @@ def carry_out_all(
     *,
     jobs: int = 1,
     out: Path | None = None,
+    again: Again = Again.NONE,
+    cluster: Cluster | None = None,
+    on_standing: OnStanding | None = None,
     on_result: OnResult | None = None,
     progress: OnProgress | None = None,
     log: bool = False,
     commands: Sequence[str] = (),
     simulate: Simulate | None = None,
 ) -> list[list[RunResult]]:
-    """Do every run of several plans, sharing the workers among them.
+    """Do every run of several plans that is not done yet, sharing the workers among them.
 
     Args:
         plans: what to run, every point already validated.
         jobs: runs at a time; 1 stays in this process.
         out: folder for results; each run's is whole there as soon as the run is over. None keeps nothing.
+        again: which runs are done although `out` holds their results, made by the same.
+        cluster: the Dask cluster that does the runs, instead of processes of this machine.
+        on_standing: told, before the first run is begun, of the results that stand.
         on_result: told of each run as it finishes.
         progress: told how far the run in this process is (accesses or steps done, and of how many if known); silent
             when there are workers.
         log: write the runs' logs to standard error as well.
         commands: per plan, the command line that does it again; kept in the manifests.
-        simulate: stands in for the simulation, in tests.
+        simulate: stands in for the simulation, in tests and on the running kernel.
 
     Returns:
-        Per plan the results of its runs, in the order of its points; failed runs among them.
+        Per plan the results of its runs, in the order of its points; failed runs among them, and those that stood.
 
     Raises:
         BadInput: a run could not begin. Runs that had finished are whole.
+        ClusterLost: the cluster went away. Runs that had finished are whole.
         ResultsNotWritten: a result could not be written. Runs that had finished are whole.
     """
     if out is not None:
         _refuse_collisions(plans)
-    jobs = min(jobs, sum(len(plan.points) for plan in plans))
-    if jobs > 1:
-        _compile_once()
-    campaign = _Campaign(plans, Store(out) if out is not None else None, commands, log, simulate)
+    campaign = Campaign(plans, Store(out) if out is not None else None, commands, log, simulate, again)
+    standing = campaign.take_standing()
+    if on_standing is not None:
+        on_standing(standing)
+    jobs = min(jobs, sum(len(plan.points) for plan in plans) - len(standing))
     try:
-        done = _in_workers(campaign, jobs) if jobs > 1 else _here(campaign, progress)
-        with closing(done):
-            for task, result in done:
-                kept = campaign.keep(task, result)
+        with closing(_doing(campaign, jobs, cluster, progress)) as doing:
+            for task, done in doing:
+                kept = campaign.keep(task, done)
                 if on_result is not None:
                     on_result(campaign.plan(task), kept)
     finally:
@@ -100,85 +89,33 @@ def carry_out_all(
     return campaign.results()
 
 
-@dataclass
-class _Begun:
-    """A run under way: its hidden folder, if it is kept, when it was begun, and the observer that objected."""
+def _doing(campaign: Campaign, jobs: int, cluster: Cluster | None, progress: OnProgress | None) -> Results:
+    """The tasks as they get done; who does it is imported here because most commands never need them."""
+    if cluster is not None and jobs:
+        from ksmlab_core.lab.cluster import in_cluster
 
-    aside: Path | None
-    at: datetime
-    fault: Fault | None
+        if not cluster.address:
+            _compile_once()
+        return in_cluster(campaign.tasks(), cluster)
+    if jobs > 1:
+        from ksmlab_core.lab.processes import in_processes
 
-
-class _Campaign:
-    """The runs of several plans in one row, each known by its position in it."""
-
-    def __init__(
-        self,
-        plans: Sequence[Plan],
-        store: Store | None,
-        commands: Sequence[str],
-        log: bool,
-        simulate: Simulate | None,
-    ) -> None:
-        self._store, self._log, self._simulate = store, log, simulate
-        self._plans = plans
-        self._commands = list(commands) or [""] * len(plans)
-        self._row = [(nth, point) for nth, plan in enumerate(plans) for point in range(len(plan.points))]
-        self._begun: dict[int, _Begun] = {}
-        self._kept: dict[tuple[int, int], RunResult] = {}
-
-    def plan(self, task: Task) -> Plan:
-        return self._plans[self._row[task.position][0]]
-
-    def tasks(self) -> Iterator[Task]:
-        """The tasks in order; a run's hidden folder is made when its task is asked for."""
-        for position, (nth, point) in enumerate(self._row):
-            plan = self._plans[nth]
-            spec = plan.points[point]
-            aside = self._store.begin(plan.experiment, spec.id) if self._store else None
-            self._begun[position] = _Begun(aside, now(), tell_started(plan.registry, spec))
-            yield Task(spec, position, str(aside) if aside else None, self._log, self._simulate)
-
-    def keep(self, task: Task, result: RunResult) -> RunResult:
-        """Tell the observers of a finished run, then store it; an observer that raises fails it."""
-        nth, point = self._row[task.position]
-        plan = self._plans[nth]
-        begun = self._begun[task.position]
-        result = tell_finished(plan.registry, task.spec, result, begun.fault)
-        self._kept[nth, point] = result
-        if self._store and begun.aside:
-            about = manifest(plan, task.spec, point, command=self._commands[nth], started=begun.at)
-            self._store.finish(begun.aside, result, about)
-        del self._begun[task.position]
-        return result
-
-    def abandon_unfinished(self) -> None:
-        for begun in self._begun.values():
-            if self._store and begun.aside:
-                self._store.abandon(begun.aside)
-
-    def results(self) -> list[list[RunResult]]:
-        return [[self._kept[nth, point] for point in range(len(plan.points))] for nth, plan in enumerate(self._plans)]
+        _compile_once()
+        return in_processes(campaign.tasks(), jobs)
+    return _here(campaign, progress)
 
 
-def _here(campaign: _Campaign, progress: OnProgress | None) -> Generator[tuple[Task, RunResult], None, None]:
+def _here(campaign: Campaign, progress: OnProgress | None) -> Results:
     """Do the tasks in this process, one after the other."""
     for task in campaign.tasks():
         plan = campaign.plan(task)
-        yield task, perform(task, plan.registry, _for_run(progress, plan, task.spec))
+        yield task, timed(task, plan.registry, _for_run(progress, plan, task.spec))
 
 
 def _for_run(progress: OnProgress | None, plan: Plan, spec: RunSpec) -> Callable[[int, int | None], None] | None:
     if progress is None:
         return None
     return lambda done, total: progress(plan, spec, done, total)
-
-
-def _in_workers(campaign: _Campaign, jobs: int) -> Generator[tuple[Task, RunResult], None, None]:
-    """Do the tasks in workers; imported here because most commands never need them."""
-    from ksmlab_core.lab.workers import in_processes
-
-    return in_processes(campaign.tasks(), jobs)
 
 
 def _compile_once() -> None:

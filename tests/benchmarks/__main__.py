@@ -14,7 +14,7 @@ from typing import Any
 
 from .measure import Figure, Skipped, table
 
-GROUPS = ("kernel", "python", "ksmd", "bytes", "start")
+GROUPS = ("kernel", "python", "ksmd", "bytes", "start", "lab")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -43,6 +43,10 @@ def _group(name: str, rounds: int, size: float, cold: bool) -> tuple[list[Figure
         from .footprint import bytes_per_page
 
         return bytes_per_page(int(200_000 * size)), None
+    if name == "lab":
+        from .overhead import overhead
+
+        return overhead(rounds, size), None
     from .startup import startup
 
     return startup(rounds, cold), None

@@ -102,9 +102,11 @@ def test_plan_lists_the_points_and_runs_nothing(ksmlab: Ksmlab, here: Path) -> N
     told = ksmlab("plan", "storm.yaml")
     lines = told.out.splitlines()
     assert lines[0] == "storm: What swap-in copies cost when clones wake."
-    assert lines[1].split() == ["run", "seed", "policies.swapin"]
-    assert [line.split()[1:] for line in lines[2:5]] == [["7", "kernel"], ["7", "remerge"], ["7", "defer"]]
-    assert lines[5] == "3 runs"
+    assert lines[1].split() == ["run", "seed", "state", "policies.swapin"]
+    assert [line.split()[1:] for line in lines[2:5]] == [
+        ["7", "pending", name] for name in ("kernel", "remerge", "defer")
+    ]
+    assert lines[5] == "3 runs: 3 pending; how long they take shows once one is done"
     assert [path.name for path in here.iterdir()] == ["storm.yaml"]
 
 

@@ -262,4 +262,4 @@ def test_options_of_the_simulated_machine_are_refused(
     scripted(tmp_path, "spawn: a")
     for more in (["-j", "2"], ["--invariants", "steps"]):
         assert main(["run", "scripted.yaml", "--on", "kernel", *more]) == 2
-        assert "--jobs and --invariants are of the simulated machine only" in capfd.readouterr().err
+        assert "--jobs, --executor and --invariants are of the simulated machine only" in capfd.readouterr().err

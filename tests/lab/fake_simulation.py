@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ def _series(seed: int, swapin: str) -> dict[str, Any]:
     climb = 6000 * (1 - np.exp(-time / (300 * MS)))
     saved = climb * (1 - lost * awake) + rng.normal(0, 30, SAMPLES)
     noise = rng.random(SAMPLES)
-    swapped_out = np.cumsum(20 * noise * (time > 400 * MS)).astype(np.int64)
-    swapped_in = np.cumsum(40 * noise * (awake > 0)).astype(np.int64)
+    swapped_out = np.cumsum(20 * noise * (time > 400 * MS) * (1 + lost * awake)).astype(np.int64)
+    swapped_in = np.cumsum(40 * noise * (awake > 0) * (0.6 + lost)).astype(np.int64)
     return {
         "time.elapsed": time,
         "machine.pages_saved": np.maximum(saved, 0).astype(np.int64),
@@ -71,7 +72,7 @@ def _series(seed: int, swapin: str) -> dict[str, Any]:
         "vm.pgfault": swapped_in * 3 + 20_000,
         "vm.pgmajfault": swapped_in,
         "time.fault_stall": time // 4 + swapped_in * 10_000,
-        "time.ksmd": time // 20,
+        "time.ksmd": time // 20 + swapped_in * int(5000 * lost),
         "time.kswapd": swapped_out * 12_000,
         "time.direct_reclaim": time // 50,
     }
@@ -115,3 +116,24 @@ def interrupted(spec: Any, registry: Any, *, on_event: Any = None, progress: Any
     if spec.policies["swapin"]["use"] == "remerge":
         raise KeyboardInterrupt
     return run(spec, registry, on_event=on_event, progress=progress)
+
+
+def dies_once(spec: Any, registry: Any, *, on_event: Any = None, progress: Any = None) -> RunResult:
+    """Point `remerge` takes its process with it the first time that it is tried."""
+    tried = Path(spec.base_dir) / f"{spec.experiment}-{spec.id}.tried"
+    if spec.policies["swapin"]["use"] == "remerge" and not tried.exists():
+        tried.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run(spec, registry, on_event=on_event, progress=progress)
+
+
+def counts(spec: Any, registry: Any, *, on_event: Any = None, progress: Any = None) -> RunResult:
+    """Every run leaves a mark behind each time that it is done."""
+    with (Path(spec.base_dir) / f"{spec.experiment}.done").open("a") as done:
+        done.write(f"{spec.id}\n")
+    return run(spec, registry, on_event=on_event, progress=progress)
+
+
+def alike(spec: Any, registry: Any, *, on_event: Any = None, progress: Any = None) -> RunResult:
+    """Whatever policy is asked for does what the kernel does."""
+    return RunResult(id=spec.id, seed=spec.seed, point=dict(spec.point), metrics={"vm.pswpin": spec.seed})

@@ -19,6 +19,7 @@ from ksmlab_core.errors import BadInput, ResultsNotWritten
 from ksmlab_core.lab import series, store
 from ksmlab_core.lab.manifest import manifest
 from ksmlab_core.lab.runner import carry_out
+from ksmlab_core.lab.standing import Again
 
 FILES = ["counters.json", "log.jsonl", "manifest.json", "series.parquet"]
 
@@ -28,7 +29,8 @@ def keep(fake: ModuleType, make_plan: Any, tmp_path: Path) -> Callable[[], Path]
     """Runs one point and stores it; gives its folder."""
 
     def run() -> Path:
-        carry_out(make_plan(("kernel",)), simulate=fake.run, out=tmp_path / "out", command="ksmlab run storm.yaml")
+        again, command = Again.ALL, "ksmlab run storm.yaml"
+        carry_out(make_plan(("kernel",)), simulate=fake.run, out=tmp_path / "out", again=again, command=command)
         return tmp_path / "out" / "storm" / "kernel"
 
     return run
