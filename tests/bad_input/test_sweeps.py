@@ -99,6 +99,7 @@ experiment: swept
 kernel: seed
 machine: {memory: 256KiB, swap: 0}
 workload: {use: zipf, processes: 1, pages: 20, accesses: 200}
+measure: {every: 10us}
 sweep:
   matrix: {workload.pages: [20, 400, 30]}
 """

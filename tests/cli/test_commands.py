@@ -24,6 +24,7 @@ COMMANDS = [
     "schema",
     "capture",
     "report",
+    "compare",
     "sql",
     "reindex",
     "kernels",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ksmlab_core.cli import main
+from tests.conftest import Outcome
 
 ROOT = Path(__file__).parents[2]
 SMALL = os.environ.get("NUMBA_DISABLE_JIT", "0") == "1" or bool(os.environ.get("KSMLAB_SMALL"))
@@ -23,6 +25,7 @@ kernel: seed
 machine: {memory: 512KiB, swap: 2MiB}
 ksm: {run: 1}
 workload: {use: zipf, processes: 2, pages: 20, accesses: 100}
+measure: {every: 20us}
 sweep:
   matrix: {policies.swapin: [kernel, remerge]}
 """
@@ -57,6 +60,10 @@ class Document:
         """Every command line of ksmlab in an example."""
         return [line for block in self.blocks("sh") for line in block.splitlines() if line.startswith("ksmlab ")]
 
+    def notebooks(self) -> list[str]:
+        """The examples that ask results."""
+        return [block for block in self.blocks("python") if "ksmlab_core.load(" in block]
+
     def inline(self) -> list[str]:
         """Every command line of ksmlab within the text, once."""
         return list(dict.fromkeys(re.findall(r"`(ksmlab [^`\n]+)`", self.text)))
@@ -78,7 +85,7 @@ class Desk:
 
     def words(self, command: str) -> list[str]:
         """A command line of a document: process numbers become those of live programs, waits become short."""
-        words = command.split()[1:]
+        words = shlex.split(command)[1:]
         words = [str(self.start()) if re.fullmatch(r"\d{4,}|PID", word) else word for word in words]
         short = {"--every": "100ms", "--count": "3"}
         return [short.get(before, word) for before, word in zip(["", *words], words, strict=False)]
@@ -121,24 +128,12 @@ def desk(
     return of
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command said and how it ended."""
-
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def ksmlab(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Calls a command in this process, in a folder."""
+def ksmlab(ksmlab: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Calls a command in a folder."""
 
     def call(folder: Path, *words: str) -> Outcome:
         monkeypatch.chdir(folder)
-        capfd.readouterr()
-        status = main(words)
-        out, err = capfd.readouterr()
-        return Outcome(status, out, err)
+        return ksmlab(*words)
 
     return call

@@ -231,6 +231,15 @@ def test_no_table_or_trace_is_missing_or_unlisted() -> None:
     assert {path.stem for path in (EXPERIMENTS / "traces").iterdir()} == set(TRACES)
 
 
+def test_every_table_and_trace_is_checked_after_every_step_and_expects_something() -> None:
+    """`pytest experiments/` carries them out."""
+    for path in [*(EXPERIMENTS / "measured").glob("*/*.yaml"), *(EXPERIMENTS / "traces").glob("*.yaml")]:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        expects = [step for step in data["workload"]["script"] if {"expect", "measured"} & set(step)]
+        assert data["machine"]["invariants"] == "steps", path
+        assert expects or data.get("expect"), path
+
+
 @pytest.mark.parametrize(("kernel", "name"), EVERY_TABLE)
 def test_table_has_all_its_rows_and_names_its_exceptions(kernel: str, name: str) -> None:
     rows = measured(kernel, name)
