@@ -33,7 +33,7 @@ SIZES = (20, 26, 32, 38, 44, 50)
 FRONT = {
     "node-reference": ("2.70 s", "25.9 ms"),
     "checksum-first": ("6.32 s instead of 3.08 s", "one whole pass"),
-    "copy-remerge": ("30 % more", "6 % more"),
+    "copy-remerge": ("29 % more", "6 % more"),
 }
 """Per finding the figures that the front page gives as well."""
 compiled = pytest.mark.skipif(SMALL, reason="runs of minutes without the compiler")
@@ -225,13 +225,13 @@ def test_remerging_gains_what_the_report_says() -> None:
 
 def test_at_the_end_of_the_run_remerging_saves_no_more() -> None:
     rows = report("copy-remerge")
-    for size in SIZES[2:]:
+    for size in SIZES[3:]:
         kernel, remerge = (
             spot([first(rows[f"swapin {policy}, memory {size}MiB, seed {seed}"]["saved, end"]) for seed in range(1, 6)])
             for policy in ("kernel", "remerge")
         )
         assert abs(kernel.mean - remerge.mean) < min(kernel.half, remerge.half)
-    assert "the two save the same from 32 MiB on, within the intervals" in SAID["copy-remerge"]
+    assert "the two save the same from 38 MiB on, within the intervals" in SAID["copy-remerge"]
 
 
 def test_with_memory_nearly_enough_remerging_spares_no_fault() -> None:
