@@ -8,6 +8,7 @@
     │   ├── UnknownName             no such policy, workload, metric, profile ...
     │   ├── PluginRejected          a plugin file or package that cannot be used
     │   ├── CaptureRejected         a capture file that is torn, foreign or too new
+    │   ├── TraceRejected           a trace file that is torn or foreign
     │   ├── HostUnfit               the running kernel, or who asks, lacks what a run on it needs
     │   └── HostInUse               somebody else uses what such a run would take for itself
     └── RunFailed                   the input was fine, the run was not: exit status 1
@@ -25,8 +26,10 @@ Each class carries data; ``str()`` of it is what a person reads.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -108,6 +111,14 @@ class CaptureRejected(BadInput):
         super().__init__(f"{file}: {reason}")
 
 
+class TraceRejected(BadInput):
+    """A trace file that cannot be read."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"{file}: {reason}")
+
+
 class HostUnfit(BadInput):
     """The running kernel cannot be used; the message says what is missing."""
 
@@ -173,3 +184,29 @@ class ResultsNotWritten(RunFailed):
     def __init__(self, folder: str, reason: str) -> None:
         self.folder, self.reason = folder, reason
         super().__init__(f"{folder}: {reason}")
+
+
+def as_data(error: BaseException) -> dict[str, Any]:
+    """An exception as the `error` mapping of a failed run: type, message, file, line, trace.
+
+    The trace is the plugin's where one is at fault, and ours where we are; a run that failed as runs do has none.
+    """
+    trace = ""
+    if isinstance(error, PolicyFault):
+        trace = error.trace
+    elif not isinstance(error, RunFailed):
+        trace = "".join(traceback.format_exception(error))
+    file, line = "", None
+    if isinstance(error, PolicyFault | StepFailed):
+        file, line = error.file, error.line
+    message = str(error) if isinstance(error, RunFailed) else f"a fault in ksmlab itself: {error!r}"
+    described = {
+        "type": type(error).__name__,
+        "message": message,
+        "file": file or None,
+        "line": line,
+        "trace": trace or None,
+    }
+    if isinstance(error, InvariantViolated):
+        described["invariant"] = error.invariant
+    return described

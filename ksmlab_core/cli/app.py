@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
-_MODULES = ("run", "verify", "plan", "plugins", "new", "schema", "capture", "report", "kernels", "conformance", "fuzz")
+_MODULES = (
+    *("run", "verify", "plan", "plugins", "new", "schema", "capture"),
+    *("report", "sql", "reindex", "kernels", "conformance", "fuzz"),
+)
 
 
 class _Commands(click.Group):

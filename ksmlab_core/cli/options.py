@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ksmlab_core.errors import BadInput
+from ksmlab_core.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan
@@ -36,6 +36,17 @@ def set_option(command: Command) -> Command:
         multiple=True,
         metavar="KEY=VALUE",
         help="Override a setting of the file, e.g. machine.memory=64MiB. Can be given several times.",
+    )(command)
+
+
+def only_option(command: Command) -> Command:
+    """``--only RUN``, any number of times."""
+    return click.option(
+        "--only",
+        "only",
+        multiple=True,
+        metavar="RUN",
+        help="Only this run of the sweep, by the name that `ksmlab plan` shows. Can be given several times.",
     )(command)
 
 
@@ -67,9 +78,19 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 
 
 def read_plans(
-    files: Sequence[str], overrides: Sequence[str], plugins: Sequence[str], shard: tuple[int, int] | None = None
+    files: Sequence[str],
+    overrides: Sequence[str],
+    plugins: Sequence[str],
+    only: Sequence[str] = (),
+    shard: tuple[int, int] | None = None,
 ) -> list[Plan]:
-    """Read every file before anything is run; with a shard, only its runs are left in the plans.
+    """Read every file before anything is run.
+
+    Args:
+        files: experiment files.
+        overrides: settings over theirs.
+        plugins: plugins beside those that they name.
+        only: names of the runs to keep of each; none keeps all.
 
     Raises:
         BadInput: with the problems of all files together.
@@ -80,6 +101,7 @@ def read_plans(
     for file in files:
         try:
             plan = read_experiment(Path(file), overrides=overrides, plugins=plugins)
+            plan = _narrowed(plan, only) if only else plan
             plans.append(plan.shard(*shard) if shard else plan)
         except BadInput as error:
             refused.append(str(error))
@@ -87,3 +109,18 @@ def read_plans(
         # A bad -p or --set is found once per file; saying it once is enough.
         raise BadInput("\n".join(dict.fromkeys(refused)))
     return plans
+
+
+def _narrowed(plan: Plan, only: Sequence[str]) -> Plan:
+    """A plan of some of its runs, in the order of the sweep."""
+    known = [spec.id for spec in plan.points]
+    unknown = [name for name in dict.fromkeys(only) if name not in known]
+    if unknown:
+        raise BadInput("\n".join(_no_such_run(plan, name, known) for name in unknown))
+    return plan.keeping(lambda spec: spec.id in only)
+
+
+def _no_such_run(plan: Plan, name: str, known: Sequence[str]) -> str:
+    meant = did_you_mean(name, known)
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    return f"{plan.file}: there is no run {name!r}; `ksmlab plan {plan.file}` shows the {len(known)} there are{hint}"

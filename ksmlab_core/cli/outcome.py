@@ -63,7 +63,7 @@ class Teller:
     def cut_short(self, *, by_hand: bool) -> None:
         """The runs were broken off: tell what went wrong in those that were done, and how far it came if asked to."""
         for nth in range(self._next, len(self._plans)):
-            for line in _wrong(self._plans[nth], self._in_order(nth)):
+            for line in wrong(self._plans[nth], self._in_order(nth)):
                 click.echo(line, err=True)
         done = sum(len(heard) for heard in self._heard.values())
         runs = sum(len(plan.points) for plan in self._plans)
@@ -84,7 +84,7 @@ class Teller:
         if not self._quiet and results:
             self._tell_figures(nth, plan, results)
         sys.stdout.flush()
-        for line in _wrong(plan, results):
+        for line in wrong(plan, results):
             click.echo(line, err=True)
         if not self._quiet:
             click.echo(f"{plan.file}: {_tally(results)}")
@@ -115,7 +115,7 @@ class Teller:
         click.echo(f"{len(self._plans)} files: {_tally(everything)}; results in {out}")
 
 
-def _wrong(plan: Plan, results: list[RunResult]) -> list[str]:
+def wrong(plan: Plan, results: list[RunResult]) -> list[str]:
     """Every failed run and every expectation that was not met, a line each; a plugin's traceback once."""
     lines = []
     traces: set[str] = set()

@@ -42,7 +42,7 @@ def command(
     from ksmlab_core.lab.standing import survey
     from ksmlab_core.lab.store import Store
 
-    plan = read_plans([file], overrides, plugins, shard)[0]
+    plan = read_plans([file], overrides, plugins, shard=shard)[0]
     found = survey(plan, Store(Path(out)))
     if as_json:
         click.echo(json.dumps(_document(plan, found, jobs), indent=1))

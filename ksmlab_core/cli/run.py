@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ksmlab_core.cli.options import json_option, no_input_option, plugin_option, read_plans, set_option, shard_option
+from ksmlab_core.cli.options import (
+    json_option,
+    no_input_option,
+    only_option,
+    plugin_option,
+    read_plans,
+    set_option,
+    shard_option,
+)
 from ksmlab_core.errors import KsmlabError
 
 if TYPE_CHECKING:
@@ -26,13 +34,14 @@ if TYPE_CHECKING:
 @click.option("--out", metavar="DIR", help="Folder for results.  [default: runs]")
 @plugin_option
 @set_option
+@only_option
+@shard_option
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Runs at a time.  [default: 1]")
 @click.option(
     "--executor",
     metavar="dask[:ADDRESS]",
     help="Have a Dask cluster do the runs: that of the scheduler at ADDRESS, or one of this machine's own.",
 )
-@shard_option
 @click.option("--retry-failed", is_flag=True, help="Repeat runs that failed; those that succeeded stand.")
 @click.option("--fresh", is_flag=True, help="Do every run again, whatever stands in DIR.")
 @click.option("--report", metavar="FILE.html", help="Write the report here instead of into the results' folder.")
@@ -57,9 +66,10 @@ def command(
     out: str | None,
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    shard: tuple[int, int] | None,
     jobs: int | None,
     executor: str | None,
-    shard: tuple[int, int] | None,
     retry_failed: bool,
     fresh: bool,
     report: str | None,
@@ -85,8 +95,8 @@ def command(
         raise click.UsageError("--fresh repeats failed runs too; leave --retry-failed out")
     how: dict[str, Any] = {"jobs": jobs or 1, "cluster": _cluster(executor, jobs), "again": _again(retry_failed, fresh)}
     out = out or ("runs" if where == "machine" else "runs-on-kernel")
-    plans = read_plans(files, settings, plugins, shard)
-    commands = [_repeating(file, plugins, settings, where) for file in files]
+    plans = read_plans(files, settings, plugins, only, shard)
+    commands = [_repeating(file, plugins, settings, only, where) for file in files]
     simulate = None
     if where == "kernel":
         from ksmlab_core.cli.on_kernel import prepared
@@ -118,12 +128,13 @@ def _again(retry_failed: bool, fresh: bool) -> Again:
     return Again.ALL if fresh else Again.FAILED if retry_failed else Again.NONE
 
 
-def _repeating(file: str, plugins: Sequence[str], settings: Sequence[str], where: str) -> str:
+def _repeating(file: str, plugins: Sequence[str], settings: Sequence[str], only: Sequence[str], where: str) -> str:
     """The command line that gives the same results again."""
     chosen = [word for plugin in plugins for word in ("-p", plugin)]
     changed = [word for setting in settings for word in ("--set", setting)]
+    narrowed = [word for name in only for word in ("--only", name)]
     real = ["--on", "kernel"] if where == "kernel" else []
-    return shlex.join(["ksmlab", "run", file, *real, *chosen, *changed])
+    return shlex.join(["ksmlab", "run", file, *real, *chosen, *changed, *narrowed])
 
 
 def _carry_out(

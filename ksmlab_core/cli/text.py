@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]], *, indent: str = "") -> Iterator[str]:
-    """Rows as lines with their columns in line, two spaces apart; the last column is as long as it likes."""
+def aligned(rows: Sequence[Sequence[str]], *, indent: str = "", right: Collection[int] = ()) -> Iterator[str]:
+    """Rows as lines with their columns in line, two spaces apart; the last column is as long as it likes.
+
+    Args:
+        rows: cells, the same number in each.
+        indent: put before every line.
+        right: the columns, from 0, that end in line instead of beginning so.
+    """
     if not rows:
         return
     widths = [max(len(row[nth]) for row in rows) for nth in range(len(rows[0]))]
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            cell.rjust(width) if nth in right else cell.ljust(width)
+            for nth, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         yield f"{indent}{'  '.join(cells)}".rstrip()
 
 

@@ -57,9 +57,11 @@ class Mmap(OnArea):
     advise: Literal["mergeable"] | None = Field(None, description="madvise given at once")
     flags: list[Flag] = Field([], description="vma flags beside the usual ones")
     node: int = Field(NOT_GIVEN, ge=0, lt=8, description="NUMA node that its pages are to come from, from 0")
+    measured: bool = Field(True, description="false: no measured row lists it, as what a real process has besides")
 
     def arguments(self) -> dict[str, Any]:
-        return self.model_dump(exclude={"node"} if self.node is None else None)
+        usual = {"node": None, "measured": True}
+        return self.model_dump(exclude={name for name, value in usual.items() if getattr(self, name) == value})
 
 
 class OnPages(OnArea):

@@ -48,6 +48,9 @@ class Machine(Strict):
         description="per-CPU page batches: drained before each pass and reclaim step, or as the kernel does",
     )
     costs: Costs = Field("default", description="cost table: a preset's name, or ns by the name of the event")
+    file_pages: int = Field(
+        0, ge=0, lt=2**31, description="pages of files in memory besides, against which a refault is judged"
+    )
     nodes: int = Field(1, ge=1, le=8, description="NUMA nodes, among which the memory is shared out evenly")
     swap_start: int = Field(1, ge=1, lt=2**31, description="swap slot at which allocation begins")
     invariants: Literal["never", "samples", "steps"] = Field(

@@ -27,6 +27,8 @@ ON_PAGES: Final = frozenset({
 """Steps with a process, an area and pages of it."""
 ACROSS_HOLES: Final = frozenset(("munmap", "madvise", "mlock"))
 """Steps that say something about pages that are not mapped too: nothing to do, or ENOMEM."""
+RELEASING: Final = frozenset(("unpin", "unlock"))
+"""Steps that let go of frames, which outlive their process while they are held."""
 CREATING: Final = frozenset(("spawn", "fork", "mmap"))
 WRITING: Final = frozenset(("write", "touch"))
 
@@ -177,6 +179,8 @@ class Rehearsal:
 
     def _on_pages(self, step: Step, path: KeyPath) -> None:
         for name in step.args["process"]:
+            if step.kind in RELEASING and name in self._processes and self._processes[name].exited is not None:
+                continue
             process = self._living(name, (*path, "process"))
             area = self._area(name, process, step, path) if process is not None else None
             if process is not None and area is not None:

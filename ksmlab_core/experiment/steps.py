@@ -189,6 +189,7 @@ class Measured(Arguments):
         alias="except",
         description="columns, or elements such as io.maj, not compared, each with the reason",
     )
+    note: str = Field("", description="what is to be known of the row; nothing is compared with it")
 
     @model_validator(mode="after")
     def _consistent(self) -> Measured:

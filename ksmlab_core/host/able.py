@@ -19,7 +19,6 @@ _STEPS: Final[Mapping[str, str]] = {
     "lock": _LEVER,
     "unlock": _LEVER,
     "lru": "the kernel has no way to do a single step of reclaim",
-    "memcg": "one memory cgroup holds all processes of a run",
     "prctl": "it would have Python's own memory merged too",
     "measured": "the row describes single page frames, which the kernel does not show",
 }
@@ -87,7 +86,7 @@ def _problems(spec: Any) -> Iterator[Problem]:
     for expectation in spec.expect:
         yield from _unknown(spec, expectation.line, None, [expectation.metric], known)
     for step in steps:
-        if reason := _cannot(step):
+        if reason := _cannot(step) or _memcg(step, processes):
             what = f"this step cannot be carried out on the running kernel: {reason}"
             yield Problem(spec.file, step.line or None, step.column or None, step.kind, what)
         if step.kind == "expect":
@@ -131,6 +130,12 @@ def _cannot(step: Any) -> str | None:
     """Why a step cannot be carried out, or None."""
     check = _ARGUMENTS.get(step.kind)
     return _STEPS.get(step.kind) or (check(step.args) if check else None)
+
+
+def _memcg(step: Any, processes: frozenset[str]) -> str | None:
+    """Why a memory cgroup cannot be had: one holds whatever the script spawns and forks."""
+    named = step.args["process"] if step.kind == "memcg" else None
+    return None if named is None or processes <= set(named) else "one memory cgroup holds all processes of a run"
 
 
 def _reclaim(args: Mapping[str, Any]) -> str | None:

@@ -101,15 +101,7 @@ class _Attempt:
 
     def failed(self, error: RunFailed) -> RunResult:
         """The result of a run that ended in an error."""
-        self.result.status = "failed"
-        self.result.error = {
-            "type": type(error).__name__,
-            "message": str(error),
-            "file": getattr(error, "file", "") or None,
-            "line": getattr(error, "line", None),
-            "trace": None,
-        }
-        self.tell("run failed", **self.result.error)
+        self.tell("run failed", **self.result.fail(error))
         return self.result
 
 

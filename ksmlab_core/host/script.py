@@ -121,7 +121,15 @@ class Script:
     def _do_fork(self, process: str, child: str) -> None:
         self.host.processes.fork(self.host.processes.live[process], child)
 
-    def _do_mmap(self, process: list[str], area: str, pages: int, advise: str | None, flags: list[str]) -> None:
+    def _do_mmap(
+        self,
+        process: list[str],
+        area: str,
+        pages: int,
+        advise: str | None,
+        flags: list[str],
+        measured: bool = True,
+    ) -> None:
         shared = "shared" in flags
         for name in process:
             one = self.host.processes.live[name]
@@ -247,6 +255,9 @@ class Script:
             elif time.monotonic() - moved > STANDSTILL_S:
                 raise NotSteady(f"reclaim is stuck: {left} page frames stay in memory")
             time.sleep(_PAUSE_S)
+
+    def _do_memcg(self, process: list[str] | None) -> None:
+        """Nothing to be done: the run's own memory cgroup holds every process that there is."""
 
     def _do_swapoff(self) -> None:
         self._swap("swapoff", swap.swapoff)

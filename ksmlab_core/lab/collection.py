@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ksmlab_core.errors import BadInput
+from ksmlab_core.experiment.document import shortened
 from ksmlab_core.lab.manifest import versions
 from ksmlab_core.lab.store import Stored, find, read
 
@@ -104,9 +105,9 @@ def _last(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A swept value in few letters; a mapping with `use` is a policy with parameters."""
+    """A swept value in few letters; a mapping with `use` is a policy with parameters, a list may be a whole script."""
     if isinstance(value, dict):
         name = str(value.get("use", ""))
-        rest = ", ".join(f"{key}={inner}" for key, inner in value.items() if key != "use")
+        rest = ", ".join(f"{key}={_value(inner)}" for key, inner in value.items() if key != "use")
         return f"{name}({rest})" if name and rest else name or rest
-    return str(value)
+    return shortened(str(value)) if isinstance(value, list) else str(value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ksmlab_core.errors import BadInput
+from ksmlab_core.errors import BadInput, Problem, Problems
 from ksmlab_core.experiment.conformance import block_of, in_order, is_release, rules_in
 from ksmlab_core.experiment.document import Document
 from ksmlab_core.experiment.read import read_plan
@@ -139,11 +139,40 @@ def _gather(file: Path, kernels: Collection[str], into: Scenarios) -> None:
         _gather_plain(document, file, own, kernels, into)
         return
     block = block_of(document)
-    for kernel in filter(block.holds_for, kernels):
-        plan = read_plan(document, file, overrides=[f"kernel={kernel}"])
+    for kernel, plan in _plans_under(document, file, filter(block.holds_for, kernels)):
         into.found.append(Scenario(block.suite, block.scenario, kernel, tuple(block.rules), True, plan))
     if not any(map(block.holds_for, PROFILES)):
         into.absent.append(file)
+
+
+def plans_of(document: Document, file: Path) -> list[tuple[str | None, Plan]]:
+    """What a file asks for: its own plan, or one under each kernel that its conformance block names.
+
+    Raises:
+        Problems: Everything that is wrong with the file, under whatever kernel.
+    """
+    if document.data.get("conformance") is None:
+        return [(None, read_plan(document, file))]
+    try:
+        block = block_of(document)
+    except Problems:
+        read_plan(document, file)  # tells of the whole file
+        raise
+    return list(_plans_under(document, file, filter(block.holds_for, in_order(PROFILES))))
+
+
+def _plans_under(document: Document, file: Path, kernels: Iterable[str]) -> Iterator[tuple[str, Plan]]:
+    """A file's plan under each of some kernels; their problems come together, each once."""
+    problems: list[Problem] = []
+    for kernel in kernels:
+        try:
+            plan = read_plan(document, file, overrides=[f"kernel={kernel}"])
+        except Problems as error:
+            problems += error.problems
+        else:
+            yield kernel, plan
+    if problems:
+        raise Problems(list(dict.fromkeys(problems)))
 
 
 def _gather_plain(document: Document, file: Path, own: Any, kernels: Collection[str], into: Scenarios) -> None:

@@ -7,12 +7,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ksmlab_core.lab.once import WORKER_DIED, Done, describe, failed
+from ksmlab_core.errors import as_data
+from ksmlab_core.lab.once import WORKER_DIED, Done, failed
 from ksmlab_core.lab.workers import Refused
 
 if TYPE_CHECKING:
+    from ksmlab_core.errors import as_data
     from ksmlab_core.experiment import RunSpec
-    from ksmlab_core.lab.once import Task
+from ksmlab_core.lab.once import Task
 
 Results = Generator[tuple["Task", Done], None, None]
 
@@ -120,7 +122,7 @@ def collected(crew: Crew, task: Task, future: Future[Any]) -> Done:
 
 def broken_off(task: Task, error: BaseException) -> Done:
     """The outcome of a run that ended in an error which none of its own parts raised."""
-    return Done(failed(task.spec, describe(error)))
+    return Done(failed(task.spec, as_data(error)))
 
 
 def died(spec: RunSpec, end: str) -> Done:

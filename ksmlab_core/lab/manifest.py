@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan, RunSpec
     from ksmlab_core.policy.registry import Registry
+
+_DEPENDS_ON = ("numpy", "numba", "llvmlite", "duckdb", "ksmlab")
+_STEERS = ("NUMBA_", "KSMLAB_")
+"""Beginnings of the names of environment variables that are told."""
 
 
 def manifest(
@@ -44,6 +50,7 @@ def manifest(
         "identity": identity,
         "spec": spec.as_dict(),
         "versions": versions(),
+        "host": host(),
         "plugins": provenance(spec, plan.registry),
         "started": started.isoformat(timespec="milliseconds"),
         "finished": finished.isoformat(timespec="milliseconds"),
@@ -56,10 +63,32 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@lru_cache(maxsize=1)
+@cache
 def versions() -> dict[str, str]:
     """Versions of what a result depends on, without importing any of it."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in ("numpy", "numba", "ksmlab")}
+    return {"python": platform.python_version()} | {name: _version(name) for name in _DEPENDS_ON}
+
+
+@cache
+def host() -> dict[str, Any]:
+    """Where this process runs: name, kernel, processor, and what of the environment steers compiled code."""
+    return {
+        "name": platform.node(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpu": _processor(),
+        "cpus": os.cpu_count(),
+        "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_STEERS)},
+    }
+
+
+def _processor() -> str:
+    """The processor's name as /proc/cpuinfo has it; empty where it has none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _version(package: str) -> str:

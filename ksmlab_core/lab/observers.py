@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ksmlab_core.errors import PolicyFault, RunFailed
-from ksmlab_core.lab.once import describe
+from ksmlab_core.errors import PolicyFault, RunFailed, as_data
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import RunSpec
@@ -81,7 +80,7 @@ def _fault_of(tell: Callable[[], object]) -> Fault | None:
         tell()
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        return describe(
+        return as_data(
             PolicyFault(
                 last.name,
                 "observer",

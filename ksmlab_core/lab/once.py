@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ksmlab_core.errors import BadInput, InvariantViolated, PolicyFault, ResultsNotWritten, RunFailed, StepFailed
+from ksmlab_core.errors import BadInput, ResultsNotWritten, as_data
 from ksmlab_core.lab.log import run_log
 
 if TYPE_CHECKING:
@@ -74,33 +73,10 @@ def perform(task: Task, registry: Registry, progress: Progress | None = None) ->
         except (BadInput, ResultsNotWritten):
             raise
         except Exception as error:
-            failure = describe(error)
+            failure = as_data(error)
             if on_event is not None:
                 on_event("run failed", **failure)
             return failed(task.spec, failure)
-
-
-def describe(error: BaseException) -> dict[str, Any]:
-    """An exception as the `error` mapping of a failed result: type, message, file, line, trace."""
-    trace = ""
-    if isinstance(error, PolicyFault):
-        trace = error.trace
-    elif not isinstance(error, RunFailed):
-        trace = "".join(traceback.format_exception(error))
-    file, line = "", None
-    if isinstance(error, PolicyFault | StepFailed):
-        file, line = error.file, error.line
-    message = str(error) if isinstance(error, RunFailed) else f"a fault in ksmlab itself: {error!r}"
-    described = {
-        "type": type(error).__name__,
-        "message": message,
-        "file": file or None,
-        "line": line,
-        "trace": trace or None,
-    }
-    if isinstance(error, InvariantViolated):
-        described["invariant"] = error.invariant
-    return described
 
 
 def failed(spec: RunSpec, error: dict[str, Any]) -> RunResult:

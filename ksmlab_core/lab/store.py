@@ -1,34 +1,37 @@
-"""Results as files: ``OUT/<experiment>/<run id>/{manifest.json, counters.json, series.npz, log.jsonl}``.
+"""Results as files: ``OUT/<experiment>/<run id>/{manifest.json, counters.json, series.parquet, log.jsonl}``.
 
 A run's files are written in a hidden folder beside their place, in the same file system, and put there whole by one
 rename. So a folder that can be seen is complete, whatever happened while it was written; results that were there
 before stay until the new ones take their place in the same instant.
 
-`manifest.json` says what was run, by what and when; it alone holds times of day. `counters.json` and `series.npz` hold
-what came out, and are the same bytes for the same file, seed and version.
+`manifest.json` says what was run, by what and when, and what is in the other files (their sha256); it alone holds times
+of day. `counters.json` and `series.parquet` hold what came out, and are the same bytes for the same file, seed and
+versions. A run that sampled nothing at intervals has no series.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ksmlab_core.errors import BadInput, ResultsNotWritten
+from ksmlab_core.lab import series
 
 if TYPE_CHECKING:
     from ksmlab_core.simulation import RunResult
 
-FORMAT = 1
-MANIFEST, COUNTERS, SERIES = "manifest.json", "counters.json", "series.npz"
+FORMAT = 2
+MANIFEST, COUNTERS = "manifest.json", "counters.json"
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
@@ -81,9 +84,7 @@ class Store:
 
 
 def write_result(folder: Path, result: RunResult, manifest: dict[str, Any]) -> None:
-    """Write the three files of a result into a folder."""
-    import numpy as np
-
+    """Write the files of a result into a folder, beside its log."""
     counters = {
         "metrics": result.metrics,
         "samples": result.samples,
@@ -91,9 +92,7 @@ def write_result(folder: Path, result: RunResult, manifest: dict[str, Any]) -> N
         "pages": result.pages,
     }
     (folder / COUNTERS).write_text(_json(counters, sort_keys=True))
-    with (folder / SERIES).open("wb") as stream:
-        columns: dict[str, Any] = {name: result.series[name] for name in sorted(result.series)}
-        np.savez_compressed(stream, **columns)
+    series.write(folder / series.FILE, result.series)
     outcome = {
         "format": FORMAT,
         "id": result.id,
@@ -102,7 +101,8 @@ def write_result(folder: Path, result: RunResult, manifest: dict[str, Any]) -> N
         "status": result.status,
         "error": result.error,
     }
-    (folder / MANIFEST).write_text(_json(outcome | manifest))
+    files = {file.name: _digest(file.read_bytes()) for file in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(_json(outcome | manifest | {"files": files}))
 
 
 @dataclass(frozen=True)
@@ -125,54 +125,127 @@ def load(folder: Path) -> RunResult:
 
 def read(folder: Path) -> Stored:
     """Read one run's results and manifest back; errors as for `load`."""
-    from ksmlab_core.simulation import RunResult
+    return read_all([folder])[0]
 
-    manifest = _read(folder / MANIFEST, _load_json)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise BadInput(f"{folder / MANIFEST}: not a manifest of format {FORMAT}")
-    counters = _read(folder / COUNTERS, _load_json)
-    series = _read(folder / SERIES, _load_series)
+
+def read_all(folders: Sequence[Path], columns: Sequence[str] | None = None) -> list[Stored]:
+    """Read many runs back.
+
+    Args:
+        folders: one per run.
+        columns: of the series read these only; None reads all. None of them at all spares reading the files.
+
+    Raises:
+        BadInput: as for `load`.
+    """
+    found = [read_outcome(folder) for folder in folders]
+    if columns is None or columns:
+        _add_series(found, columns)
+    return found
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a run's manifest says.
+
+    Raises:
+        BadInput: it cannot be read, or is of a format unknown here.
+    """
+    path = folder / MANIFEST
+    manifest = _parsed(path, _read(path))
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise BadInput(f"{path}: not a manifest of format {FORMAT}")
+    if manifest["format"] != FORMAT:
+        raise BadInput(
+            f"{path}: results of format {manifest['format']}, and this ksmlab reads format {FORMAT}: run it again"
+        )
+    return manifest
+
+
+def read_outcome(folder: Path) -> Stored:
+    """Read one run back but for its series; errors as for `load`."""
+    from ksmlab_core.simulation.result import RunResult
+
+    manifest = read_manifest(folder)
     try:
         outcome = {name: manifest[name] for name in ("id", "seed", "point", "status", "error")}
+        counters = _parsed(folder / COUNTERS, _verified(folder / COUNTERS, manifest["files"]))
         kept = {name: counters[name] for name in ("metrics", "samples", "expect", "pages")}
-    except (KeyError, TypeError) as error:
+        _refuse_odd(folder / COUNTERS, kept)
+    except KeyError as error:
         raise BadInput(f"{folder}: incomplete result: {error} is missing") from error
-    return Stored(RunResult(**outcome, **kept, series=series), manifest, folder)
+    except (TypeError, AttributeError) as error:
+        raise BadInput(f"{folder}: torn or not a result: {error}") from error
+    return Stored(RunResult(**outcome, **kept), manifest, folder)
+
+
+def _refuse_odd(path: Path, kept: dict[str, Any]) -> None:
+    """Counters are 64-bit integers, at the end and in every sample."""
+    for metrics in (kept["metrics"], *(sample["metrics"] for sample in kept["samples"])):
+        for name, value in metrics.items():
+            if type(value) is not int or not -(2**63) <= value < 2**63:
+                raise BadInput(f"{path}: {name}: {str(value)[:40]} is no 64-bit integer")
+
+
+def _add_series(found: Sequence[Stored], columns: Sequence[str] | None) -> None:
+    """Read the series of all runs that have one."""
+    having = [one for one in found if series.FILE in one.manifest["files"]]
+    files = [one.folder / series.FILE for one in having]
+    for one, file in zip(having, files, strict=True):
+        _verified(file, one.manifest["files"])
+    try:
+        for one, columns_of_one in zip(having, series.read(files, columns), strict=True):
+            one.result.series.update(columns_of_one)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{_common(files)}: torn or not a result file: {error}") from error
 
 
 def find(root: Path) -> list[Path]:
     """The result folders in `root`: itself, its children or its grandchildren, by name; hidden ones are left out."""
     if (root / MANIFEST).is_file():
         return [root]
-    found = [*root.glob(f"*/{MANIFEST}"), *root.glob(f"*/*/{MANIFEST}")]
-    visible = [path.parent for path in found if not _hidden(path.parent, root)]
-    return sorted(visible)
+    below = _folders(root)
+    return sorted(path for path in (*below, *(inner for one in below for inner in _folders(one))) if _is_run(path))
 
 
-def _hidden(folder: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in folder.relative_to(root).parts)
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder that are not hidden."""
+    with os.scandir(folder) as entries:
+        return [Path(entry) for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
 
 
-def _load_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+def _is_run(folder: Path) -> bool:
+    return os.path.isfile(os.path.join(folder, MANIFEST))
 
 
-def _load_series(path: Path) -> dict[str, Any]:
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
-    from zipfile import BadZipFile
-
+def _read(path: Path) -> bytes:
     try:
-        return reader(path)
+        return path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}") from error
-    except (ValueError, BadZipFile, EOFError) as error:
+
+
+def _verified(path: Path, files: dict[str, str]) -> bytes:
+    """The bytes of a result file, which must be those that its manifest tells of."""
+    content = _read(path)
+    if _digest(content) != files[path.name]:
+        raise BadInput(f"{path}: torn or not a result file: it is not what the manifest beside it says was written")
+    return content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _parsed(path: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: torn or not a result file: {error}") from error
+
+
+def _common(files: Sequence[Path]) -> Path:
+    """A file, or where there are several the folder that holds them all."""
+    return Path(os.path.commonpath(files))
 
 
 def _json(value: Any, *, sort_keys: bool = False) -> str:

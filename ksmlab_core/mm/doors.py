@@ -63,6 +63,7 @@ from ksmlab_core.mm.mm_types import (
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
+    SLOT_CACHE_ENABLED,
     SW_NODE_HOLDS_REF,
     SW_SWAPOFF_BY_MM,
     TICK,
@@ -74,7 +75,8 @@ from ksmlab_core.mm.numa import tree_of
 from ksmlab_core.mm.page_alloc import page_ksm, page_stable_node, put_page
 from ksmlab_core.mm.rmap import address_of
 from ksmlab_core.mm.stable_tree import is_ksmds, stable_tree_twin
-from ksmlab_core.mm.swap import end_writeback
+from ksmlab_core.mm.swap import end_writeback, swap_before
+from ksmlab_core.mm.swap_slots import drain_swap_slots_cache
 from ksmlab_core.mm.swapoff import try_to_unuse
 from ksmlab_core.mm.swapoff_by_mm import unuse_by_mm
 from ksmlab_core.mm.vmscan import evict, shrink_active_list, shrink_inactive_list, try_to_free_pages
@@ -283,6 +285,7 @@ BEGIN_PASS = 10
 END_PASS = 11
 PUT_PAGE = 12
 REMOVE_NODES = 13
+SWAP_BEFORE = 14
 
 
 @door
@@ -326,6 +329,8 @@ def syscall(
         end_ordered_pass(m)
     elif what == PUT_PAGE:
         put_page(m, a)
+    elif what == SWAP_BEFORE:
+        swap_before(m, a)
     elif what == REMOVE_NODES:
         return remove_all_stable_nodes(m, a)
     return 0
@@ -340,9 +345,15 @@ def swapoff(
 ):
     """Empty the slots; (done, slot to go on at, where to start among the processes)."""
     m = as_memory(memory)
+    m.sc[SLOT_CACHE_ENABLED] = 0
+    drain_swap_slots_cache(m)
+    done, slot, mm = False, 0, 0
     if m.sc[SW_SWAPOFF_BY_MM]:
-        return unuse_by_mm(m, reserve), 0, 0
-    return try_to_unuse(m, first, start_mm, reserve)
+        done = unuse_by_mm(m, reserve)
+    else:
+        done, slot, mm = try_to_unuse(m, first, start_mm, reserve)
+    m.sc[SLOT_CACHE_ENABLED] = not done
+    return done, slot, mm
 
 
 @door

@@ -207,7 +207,7 @@ def _inv2(_checker: Checker, v: _View) -> Iterator[Violation]:
 
 def _inv3(_checker: Checker, v: _View) -> Iterator[Violation]:
     named = np.bincount(v.target[v.swapped], minlength=len(v.m.slot.refs))
-    for e in np.flatnonzero(named != v.m.slot.refs)[:4]:
+    for e in np.flatnonzero(named != np.maximum(v.m.slot.refs, 0))[:4]:
         yield Violation("INV-3", f"slot {e}", f"count {v.m.slot.refs[e]}, named by {named[e]} swap ptes")
     slots = v.m.frame.private
     wrong = v.cached & ((slots < 0) | (v.m.slot.frame[np.maximum(slots, 0)] != np.arange(v.nr_frames)))
@@ -523,6 +523,13 @@ def _inv20(_checker: Checker, v: _View) -> Iterator[Violation]:
     used = int(np.count_nonzero((v.m.slot.refs != 0) | (v.m.slot.frame != t.NONE)))
     if used != int(v.sc[t.SWAP_INUSE]):
         yield Violation("INV-20", "swap slots", f"{v.sc[t.SWAP_INUSE]} counted as used, {used} are")
+    first = t.SLOT_CACHE + int(v.sc[t.SLOT_CACHE_NEXT])
+    given = v.sc[first : first + int(v.sc[t.SLOT_CACHE_NR])]
+    returned = v.sc[t.SLOT_CACHE_RETURNED : t.SLOT_CACHE_RETURNED + int(v.sc[t.SLOT_CACHE_NR_RETURNED])]
+    kept = np.sort(np.concatenate([given, returned]))
+    in_hand = np.flatnonzero((v.m.slot.refs == t.SLOT_IN_HAND) & (v.m.slot.frame == t.NONE))
+    if not np.array_equal(kept, in_hand) or np.count_nonzero(v.m.slot.refs < 0) != len(in_hand):
+        yield Violation("INV-20", "swap slots in hand", f"{len(kept)} are kept, {len(in_hand)} are marked")
 
 
 _CHECKS = (

@@ -36,6 +36,7 @@ _FURTHER_PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "frame": (("lru_next", "lru_prev"), ("inserted",)),
     "item": (("rmap_next", "oldchecksum", "last_look"), ("anon_vma",), ("age", "remaining_skips", "nid")),
     "node": (("content",),),
+    "slot": (("shadow",),),
 }
 
 # Fields that not every kernel has. Where they are not kept, the scalar is 0, the array is empty and nobody looks there.
@@ -43,6 +44,7 @@ OPTIONAL: dict[tuple[str, str], int] = {
     ("item", "anon_vma"): t.ITEM_ANON_VMAS,
     ("item", "age"): t.ITEM_AGES,
     ("node", "content"): t.NODE_CONTENTS,
+    ("slot", "shadow"): t.SLOT_SHADOWS,
 }
 
 

@@ -16,8 +16,10 @@ from ksmlab_core.mm.mm_types import (
     PG_UNEVICTABLE,
     PGACTIVATE,
     PVEC,
+    PVEC_ACTIVATE,
     PVEC_COUNT,
     PVEC_ROTATE,
+    SW_ACTIVATE_BATCH,
     UNEVICTABLE_PGCULLED,
     UNEVICTABLE_PGMLOCKED,
     UNEVICTABLE_PGRESCUED,
@@ -32,6 +34,7 @@ from ksmlab_core.mm.page_alloc import (
     lru_of,
     put_page,
 )
+from ksmlab_core.mm.workingset import workingset_age_nonresident
 
 
 @inlined
@@ -64,10 +67,31 @@ def pagevec_move_tail(m):
 
 
 @inlined
+def _activate_now(m, page):
+    if (m.frame.pg[page] & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE)) == PG_LRU:
+        del_page_from_lru_list(m, page, LRU_INACTIVE_ANON)
+        m.frame.pg[page] |= PG_ACTIVE
+        add_page_to_lru_list(m, page, LRU_ACTIVE_ANON)
+        m.sc[PGACTIVATE] += 1
+
+
+@jit
+def _activate_page_drain(m):
+    n = m.sc[PVEC_COUNT + PVEC_ACTIVATE]
+    m.sc[PVEC_COUNT + PVEC_ACTIVATE] = 0
+    for i in range(n):
+        _activate_now(m, m.sc[PVEC + PVEC_ACTIVATE * PAGEVEC_SIZE + i])
+    for i in range(n):
+        put_page(m, m.sc[PVEC + PVEC_ACTIVATE * PAGEVEC_SIZE + i])
+
+
+@inlined
 def lru_add_drain(m):
     drain_lru_add(m, LRU_INACTIVE_ANON)
     drain_lru_add(m, LRU_ACTIVE_ANON)
     pagevec_move_tail(m)
+    if m.sc[PVEC_COUNT + PVEC_ACTIVATE]:
+        _activate_page_drain(m)
 
 
 @inlined
@@ -103,12 +127,14 @@ def rotate_reclaimable_page(m, page):
 
 @jit
 def activate_page(m, page):
-    """To the head of the active list, if it is on the inactive one; a page in a batch stays where it is (X-2)."""
-    if (m.frame.pg[page] & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE)) == PG_LRU:
-        del_page_from_lru_list(m, page, LRU_INACTIVE_ANON)
-        m.frame.pg[page] |= PG_ACTIVE
-        add_page_to_lru_list(m, page, LRU_ACTIVE_ANON)
-        m.sc[PGACTIVATE] += 1
+    """To the head of the active list, if it is on the inactive one; a page in a batch stays where it is (X-2).
+
+    Later kernels gather such pages in a batch of their own first.
+    """
+    if not m.sc[SW_ACTIVATE_BATCH]:
+        _activate_now(m, page)
+    elif (m.frame.pg[page] & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE)) == PG_LRU and pagevec_add(m, page, PVEC_ACTIVATE):
+        _activate_page_drain(m)
 
 
 @jit
@@ -117,6 +143,7 @@ def mark_page_accessed(m, page):
     if (pg & (PG_ACTIVE | PG_UNEVICTABLE | PG_REFERENCED | PG_LRU)) == (PG_REFERENCED | PG_LRU):
         activate_page(m, page)
         m.frame.pg[page] &= ~PG_REFERENCED
+        workingset_age_nonresident(m)
     elif not pg & PG_REFERENCED:
         m.frame.pg[page] |= PG_REFERENCED
 

@@ -56,6 +56,10 @@ _SWITCH_SCALARS = {
     "check_readonly": t.SW_CHECK_READONLY,
     "drain_at_pass": t.SW_DRAIN_AT_PASS,
     "mlock_populates": t.SW_MLOCK_POPULATES,
+    "slot_cache": t.SW_SLOT_CACHE,
+    "refault_activates": t.SLOT_SHADOWS,
+    "activate_batch": t.SW_ACTIVATE_BATCH,
+    "pin_references": t.SW_PIN_REFERENCES,
 }
 _SWITCHED_ON = {
     "rmap_mode": "anon_vma",
@@ -108,6 +112,7 @@ def _not_kept(kernel: Profile, nodes: int) -> set[tuple[str, str]]:
         ("item", "anon_vma"): switches["rmap_mode"] == "items-only",
         ("item", "age"): nodes == 1 and "smart_scan" not in kernel.knobs,
         ("node", "content"): switches["node_holds_ref"] and switches["stable_insert_equal"] == "fail",
+        ("slot", "shadow"): not switches["refault_activates"],
     }
     return {field for field, is_unused in unused.items() if is_unused}
 
@@ -120,10 +125,12 @@ class Machine(AddressSpaces):
         frames: page frames that the workload may use.
         slots: swap slots that can be used; 0 = no swap.
         costs: a preset's name or a mapping of costs in ns (costs.py).
-        swap_start: slot at which allocation begins, as on a machine that has swapped before.
+        swap_start: slot at which allocation begins, as on a machine that has swapped before (then a kernel with the
+            switch slot_cache holds the slots of its batch of 64).
         drained: drain the page batches before each pass and each reclaim step; otherwise they stay as the kernel
             leaves them.
         nodes: NUMA nodes, among which the frames are shared out evenly.
+        file_pages: pages of files in memory beside these frames, which count as needed where a refault is judged.
 
     Attributes:
         unmerged_at: how often run=2 has succeeded, and PGFAULT and the pages scanned when it last did.
@@ -139,6 +146,7 @@ class Machine(AddressSpaces):
         swap_start: int = 1,
         drained: bool = True,
         nodes: int = 1,
+        file_pages: int = 0,
     ) -> None:
         self.kernel = kernel or profile("seed")
         super().__init__(State(frames, slots, nodes, _not_kept(self.kernel, nodes)))
@@ -154,6 +162,7 @@ class Machine(AddressSpaces):
         for name, cost in resolve_costs(costs).items():
             sc[cost_scalar(name)] = cost
         sc[t.PAGE_CLUSTER] = 3
+        sc[t.NR_FILE_PAGES] = file_pages
         sc[t.NR_RESERVE] = min(MAX_RESERVE, max(2, frames // 8))
         self._set_watermarks(frames)
         if "max_kernel_pages" in self.knobs:
@@ -162,8 +171,7 @@ class Machine(AddressSpaces):
         if slots:
             self.swapon()
             if swap_start > 1:
-                sc[t.SWAP_CLUSTER_NEXT] = swap_start
-                sc[t.SWAP_CLUSTER_NR] = t.SWAPFILE_CLUSTER - 1
+                self._start_swapping_at(swap_start)
 
     def _set_watermarks(self, frames: int) -> None:
         """Watermarks in frames: min as the kernel's sqrt(16 * KiB) rule gives it, low 5/4 and high 3/2 of it."""
@@ -173,6 +181,15 @@ class Machine(AddressSpaces):
         sc[t.MIN_WATERMARK] = minimum
         sc[t.LOW_WATERMARK] = 0
         sc[t.HIGH_WATERMARK] = minimum + minimum // 2 + 1
+
+    def _start_swapping_at(self, slot: int) -> None:
+        """As on a machine that has swapped before; one that keeps slots in hand has given those before it back."""
+        sc = self.sc
+        sc[t.SWAP_CLUSTER_NR] = t.SWAPFILE_CLUSTER - 1
+        before = (slot - 1) % t.SWAP_SLOTS_CACHE_SIZE if sc[t.SW_SLOT_CACHE] else 0
+        sc[t.SWAP_CLUSTER_NEXT] = slot - before
+        if before:
+            self._call(doors.SWAP_BEFORE, before)
 
     def enable_kswapd(self) -> None:
         """Let accesses stop when free frames fall below the low watermark, for kswapd to be run."""
@@ -461,6 +478,7 @@ class Machine(AddressSpaces):
         sc[t.SWAP_CLUSTER_NEXT] = 1
         sc[t.SWAP_CLUSTER_NR] = 0
         sc[t.SWAP_INUSE] = 0
+        sc[t.SLOT_CACHE_ENABLED] = 1
         return OK
 
     def swapoff(self) -> int:
@@ -490,7 +508,10 @@ class Machine(AddressSpaces):
 
     def pin(self, page: int) -> None:
         """Take a reference on a frame as get_user_pages does."""
-        self.state.m.frame.refcount[page] += 1
+        frame = self.state.m.frame
+        frame.refcount[page] += 1
+        if self.sc[t.SW_PIN_REFERENCES]:
+            frame.pg[page] |= t.PG_REFERENCED
         self.pins[page] = self.pins.get(page, 0) + 1
 
     def unpin(self, page: int) -> None:

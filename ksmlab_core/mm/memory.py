@@ -87,8 +87,8 @@ from ksmlab_core.mm.swap import (
     reuse_swap_page,
     swap_free,
     try_to_free_swap,
-    vm_swap_full,
 )
+from ksmlab_core.mm.swapfile import vm_swap_full
 from ksmlab_core.mm.zero_page import ksm_might_unmap_zero_page
 
 VM_FAULT_MAJOR = 1

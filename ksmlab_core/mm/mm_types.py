@@ -133,6 +133,7 @@ NODE = np.dtype(
 
 # --------------------------------------------------------------------------------------------------------------
 SLOT_NEVER_WRITTEN = -1  # slot.content before the first write
+SLOT_IN_HAND = -1  # slot.refs: taken from the swap area, or on its way back, and used by no page (swap_slots.py)
 SLOT_MAP_MAX = 0x3E  # above it the count continues in extra pages (R-OBJ-13)
 
 SLOT = np.dtype(
@@ -140,6 +141,7 @@ SLOT = np.dtype(
         ("content", np.int64),  # content number on the disk
         ("refs", np.int32),  # number of swap ptes that name it (the low count of swap_map)
         ("frame", np.int32),  # page in the swap cache (SWAP_HAS_CACHE), or NONE
+        ("shadow", np.int32),  # NONRESIDENT_AGE when its page was evicted, or NONE
     ],
     align=True,
 )
@@ -213,12 +215,14 @@ LRU_ACTIVE_ANON = 1
 LRU_UNEVICTABLE = 2
 NR_LRU = 3
 PAGEVEC_SIZE = 14
-PVEC_ROTATE = 2  # the batches: to the inactive list, to the active list, to be rotated to the inactive tail
-NR_PVEC = 3
+PVEC_ROTATE = 2  # the batches: to the inactive list, to the active list, to be rotated to the inactive tail, ...
+PVEC_ACTIVATE = 3  # ... to be moved from the inactive list to the active one
+NR_PVEC = 4
 
 MAX_NUMNODES = 8
 SWAP_CLUSTER_MAX = 32
 SWAPFILE_CLUSTER = 256
+SWAP_SLOTS_CACHE_SIZE = 64
 DEF_PRIORITY = 12
 
 # --------------------------------------------------------------------------------------------------------------
@@ -257,6 +261,7 @@ NR_WRITEBACK = next(_scalar)  # pages under writeback, in scratch until end_writ
 ITEM_ANON_VMAS = next(_scalar)  # 1: the field item.anon_vma is kept (layout.OPTIONAL)
 ITEM_AGES = next(_scalar)  # 1: item.age, item.remaining_skips and item.nid are
 NODE_CONTENTS = next(_scalar)  # 1: node.content is
+SLOT_SHADOWS = next(_scalar)  # 1: slot.shadow is
 FREE_ITEM = next(_scalar)  # heads of the free lists of records
 FREE_NODE = next(_scalar)
 NR_FREE_ITEMS = next(_scalar)
@@ -271,6 +276,19 @@ SWAP_HIGHEST = next(_scalar)  # highest_bit
 SWAP_CLUSTER_NEXT = next(_scalar)
 SWAP_CLUSTER_NR = next(_scalar)
 SWAP_INUSE = next(_scalar)  # slots in use
+SLOT_CACHE_ENABLED = next(_scalar)  # 0 during swapoff
+SLOT_CACHE_ACTIVE = next(_scalar)  # 1 while there is enough free swap to keep slots in hand
+SLOT_CACHE_NEXT = next(_scalar)  # place in SLOT_CACHE of the next slot to be given out
+SLOT_CACHE_NR = next(_scalar)  # how many there are from there on
+SLOT_CACHE_NR_RETURNED = next(_scalar)
+SLOT_CACHE = next(_scalar)  # slots in hand to be given out
+for _ in range(SWAP_SLOTS_CACHE_SIZE - 1):
+    next(_scalar)
+SLOT_CACHE_RETURNED = next(_scalar)  # slots in hand to be given back
+for _ in range(SWAP_SLOTS_CACHE_SIZE - 1):
+    next(_scalar)
+NONRESIDENT_AGE = next(_scalar)  # pages evicted and activated so far: the clock of refaults (workingset.py)
+NR_FILE_PAGES = next(_scalar)  # pages of files in memory, outside the frames
 PAGE_CLUSTER = next(_scalar)  # log2 of the readahead window in slots
 
 ROOT_STABLE = next(_scalar)  # roots of the two trees, one per NUMA node
@@ -357,6 +375,9 @@ SW_FREE_SWAP_ON_MERGE = next(_scalar)
 SW_CHECK_READONLY = next(_scalar)
 SW_DRAIN_AT_PASS = next(_scalar)
 SW_MLOCK_POPULATES = next(_scalar)
+SW_SLOT_CACHE = next(_scalar)
+SW_ACTIVATE_BATCH = next(_scalar)
+SW_PIN_REFERENCES = next(_scalar)
 
 # Decisions that compiled code leaves to a policy (door.py).
 ASK_SWAPIN = next(_scalar)  # 1 = stop at swap-ins whose page may be needed in more than one place

@@ -260,6 +260,34 @@ _SWITCHES = (
         " so where a locked area becomes writable",
         ("R-MLOCK-1", "R-B-MLOCK-1"),
     ),
+    Switch(
+        "slot_cache",
+        (False, True),
+        "67afa38e012e (4.11, dropped by 0ff67f990bd4, 6.15)",
+        "swap slots are taken and given back 64 at a time; those in hand count as used",
+        ("R-RECL-5", "INV-20"),
+    ),
+    Switch(
+        "refault_activates",
+        (False, True),
+        "aae466b0052e (5.9)",
+        "a page read from swap soon after its eviction begins on the active list",
+        ("R-OBJ-14", "R-SWAPIN-1"),
+    ),
+    Switch(
+        "activate_batch",
+        (False, True),
+        "eb709b0d062e (2.6.39)",
+        "a page that is made active waits in a page batch until it moves to the active list",
+        ("R-OBJ-15",),
+    ),
+    Switch(
+        "pin_references",
+        (False, True),
+        "8ee53820edfd (2.6.38)",
+        "a reference taken as get_user_pages_fast takes one marks the page referenced",
+        ("R-MERGE-4", "R-OBJ-12"),
+    ),
 )
 
 SWITCHES: Mapping[str, Switch] = MappingProxyType({switch.name: switch for switch in _SWITCHES})
@@ -413,6 +441,10 @@ _V6_1 = Profile(
             "new_pages": "inactive",
             "swapoff_walk": "processes",
             "run_2_lasts": True,
+            "slot_cache": True,
+            "refault_activates": True,
+            "activate_batch": True,
+            "pin_references": True,
         }
     ),
     knobs=MappingProxyType({knob.name: knob for knob in (*_KNOBS_OF_2_6_33, *_KNOBS_4_13)}),
@@ -432,7 +464,9 @@ _V6_8 = Profile(
 _V6_18 = Profile(
     name="v6.18",
     about="the 6.18 release (November 2025): the checksum before the stable tree, so two passes to join a KSM page",
-    switches=MappingProxyType({**_V6_8.switches, "checksum_before_stable": True, "fork_best_effort": True}),
+    switches=MappingProxyType(
+        {**_V6_8.switches, "checksum_before_stable": True, "fork_best_effort": True, "slot_cache": False}
+    ),
     knobs=_V6_8.knobs,
     ksm_counters=KSM_COUNTERS,
     process_counters=PROCESS_COUNTERS,

@@ -95,6 +95,7 @@ class State:
         sc[t.SCRATCH_SIZE] = len(m.scratch)
         m.slot.frame[:] = t.NONE
         m.slot.content[:] = t.SLOT_NEVER_WRITTEN
+        m.slot.shadow[:] = t.NONE
         m.vma.mm[:] = t.NONE
         m.node.kpage[:] = t.NONE
         m.item.mm[:] = t.NONE

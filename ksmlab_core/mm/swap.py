@@ -1,4 +1,4 @@
-"""Swap slots and the swap cache (``mm/swapfile.c``, ``mm/swap_state.c``, ``mm/page_io.c``)."""
+"""Taking swap slots, and the swap cache (``mm/swapfile.c``, ``mm/swap_state.c``, ``mm/page_io.c``)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ksmlab_core.mm.mm_types import (
     COST_SWAP_WRITE,
     FAIL_SWAP_CONTINUATION,
     FAIL_SWAP_READ,
+    LRU_ACTIVE_ANON,
     LRU_INACTIVE_ANON,
     NONE,
     NR_SWAPCACHE,
@@ -23,15 +24,20 @@ from ksmlab_core.mm.mm_types import (
     PG_WRITEBACK,
     PSWPIN,
     PSWPOUT,
+    SLOT_CACHE,
+    SLOT_CACHE_NEXT,
+    SLOT_CACHE_NR,
+    SLOT_IN_HAND,
     SLOT_MAP_MAX,
-    SLOT_NEVER_WRITTEN,
+    SLOT_SHADOWS,
+    SW_SLOT_CACHE,
     SWAP_CLUSTER_NEXT,
     SWAP_CLUSTER_NR,
     SWAP_HIGHEST,
     SWAP_INUSE,
     SWAP_LOWEST,
     SWAP_MAX,
-    SWAP_ON,
+    SWAP_SLOTS_CACHE_SIZE,
     SWAPFILE_CLUSTER,
     TICK,
     TIME_SWAP_WRITE,
@@ -44,36 +50,15 @@ from ksmlab_core.mm.page_alloc import (
     put_page,
     trylock_page,
 )
-
-
-@inlined
-def nr_swap_pages(m):
-    """Free slots."""
-    return m.sc[SWAP_MAX] - 1 - m.sc[SWAP_INUSE] if m.sc[SWAP_ON] else 0
-
-
-@inlined
-def vm_swap_full(m):
-    """Less than half of the swap space is free (R-RECL-4)."""
-    total = m.sc[SWAP_MAX] - 1 if m.sc[SWAP_ON] else 0
-    return nr_swap_pages(m) * 2 < total
-
-
-@inlined
-def slot_in_use(m, e):
-    return m.slot.refs[e] != 0 or m.slot.frame[e] != NONE
+from ksmlab_core.mm.swap_slots import check_cache_active, free_swap_slot
+from ksmlab_core.mm.swapfile import nr_swap_pages, slot_in_use, vm_swap_full
+from ksmlab_core.mm.workingset import workingset_refault
 
 
 @inlined
 def _free_slot_if_unused(m, e):
-    if slot_in_use(m, e):
-        return
-    m.slot.content[e] = SLOT_NEVER_WRITTEN
-    m.sc[SWAP_INUSE] -= 1
-    if e < m.sc[SWAP_LOWEST]:
-        m.sc[SWAP_LOWEST] = e
-    if e > m.sc[SWAP_HIGHEST]:
-        m.sc[SWAP_HIGHEST] = e
+    if not slot_in_use(m, e):
+        free_swap_slot(m, e)
 
 
 @inlined
@@ -121,9 +106,9 @@ def _slot_is_free(m, e):
     if not trylock_page(m, page):
         return False
     get_page(m, page)
-    freed = try_to_free_swap(m, page)
+    try_to_free_swap(m, page)
     put_page(m, page)
-    return freed
+    return not slot_in_use(m, e)
 
 
 @jit
@@ -168,6 +153,53 @@ def get_swap_page(m):
     return found
 
 
+@jit
+def _refill_swap_slots_cache(m):
+    sc = m.sc
+    sc[SLOT_CACHE_NEXT] = 0
+    n = 0
+    while n < SWAP_SLOTS_CACHE_SIZE:
+        e = get_swap_page(m)
+        if e == NONE:
+            break
+        m.slot.refs[e] = SLOT_IN_HAND
+        sc[SLOT_CACHE + n] = e
+        n += 1
+    sc[SLOT_CACHE_NR] = n
+
+
+@jit
+def _take_slot_in_hand(m):
+    sc = m.sc
+    if not check_cache_active(m):
+        return NONE
+    if sc[SLOT_CACHE_NR] == 0:
+        _refill_swap_slots_cache(m)
+    if sc[SLOT_CACHE_NR] == 0:
+        return NONE
+    e = sc[SLOT_CACHE + sc[SLOT_CACHE_NEXT]]
+    sc[SLOT_CACHE_NEXT] += 1
+    sc[SLOT_CACHE_NR] -= 1
+    m.slot.refs[e] = 0
+    return e
+
+
+@inlined
+def alloc_swap_slot(m):
+    """A slot for a page, from those in hand where some are kept (R-RECL-5); NONE when there is none."""
+    e = _take_slot_in_hand(m) if m.sc[SW_SLOT_CACHE] else NONE
+    return get_swap_page(m) if e == NONE else e
+
+
+@jit
+def swap_before(m, n):
+    """Take and give back `n` slots, as a machine has that has swapped before."""
+    for _ in range(n):
+        e = alloc_swap_slot(m)
+        if e != NONE:
+            free_swap_slot(m, e)
+
+
 @inlined
 def _add_to_swap_cache(m, page, e):
     get_page(m, page)
@@ -180,7 +212,7 @@ def _add_to_swap_cache(m, page, e):
 @jit
 def add_to_swap(m, page):
     """Give an anon page a slot and put it into the swap cache, dirty; False when no slot is left (R-RECL-5)."""
-    e = get_swap_page(m)
+    e = alloc_swap_slot(m)
     if e == NONE:
         return False
     _add_to_swap_cache(m, page, e)
@@ -261,14 +293,15 @@ def read_swap_cache_async(m, e):
         page = m.slot.frame[e]
         get_page(m, page)
         return page
-    if m.slot.refs[e] == 0:
+    if m.slot.refs[e] <= 0:
         return NONE
     page = alloc_page(m)
     if page == NONE:
         return NONE
     m.frame.pg[page] |= PG_SWAPBACKED
     _add_to_swap_cache(m, page, e)
-    lru_cache_add_lru(m, page, LRU_INACTIVE_ANON)
+    again = m.sc[SLOT_SHADOWS] != 0 and workingset_refault(m, e)
+    lru_cache_add_lru(m, page, LRU_ACTIVE_ANON if again else LRU_INACTIVE_ANON)
     _swap_readpage(m, page, e)
     return page
 

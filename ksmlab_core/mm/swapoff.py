@@ -21,10 +21,10 @@ from ksmlab_core.mm.rmap import page_add_anon_rmap, vma_pte
 from ksmlab_core.mm.swap import (
     delete_from_swap_cache,
     read_swap_cache_async,
-    slot_in_use,
     swap_free,
     swap_writepage,
 )
+from ksmlab_core.mm.swapfile import slot_in_use
 
 
 @jit

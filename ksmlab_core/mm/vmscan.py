@@ -62,12 +62,12 @@ from ksmlab_core.mm.swap import (
     add_to_swap,
     delete_from_swap_cache,
     end_writeback,
-    nr_swap_pages,
     start_writeback,
     swap_writepage,
     try_to_free_swap,
-    vm_swap_full,
 )
+from ksmlab_core.mm.swapfile import nr_swap_pages, vm_swap_full
+from ksmlab_core.mm.workingset import workingset_age_nonresident, workingset_eviction
 
 # What became of a page; the numbers are those of policy.Outcome.
 PAGE_FREED = 0
@@ -227,6 +227,7 @@ def _free_isolated(m, page):
     """Take a clean page that only the swap cache and reclaim hold out of the cache, and free it (R-RECL-4 #13, #14)."""
     if not m.frame.pg[page] & PG_SWAPCACHE or m.frame.refcount[page] != 2 or m.frame.pg[page] & PG_DIRTY:
         return _why_kept(m, page)
+    workingset_eviction(m, m.frame.private[page])
     delete_from_swap_cache(m, page)
     put_page(m, page)
     m.sc[PGSTEAL] += 1
@@ -282,6 +283,7 @@ def _putback_kept(m, page):
     lru = lru_of(m, page)
     if lru == LRU_ACTIVE_ANON:
         m.sc[RECENT_ROTATED] += 1
+        workingset_age_nonresident(m)
     _put_on_list(m, page, lru)
     put_page(m, page)
 

@@ -16,7 +16,7 @@ from ksmlab_core.policy.base import Policy, ReclaimPolicy, RunInfo, ScanOrder, S
 from ksmlab_core.policy.columns import FrameColumns, ScanColumns
 from ksmlab_core.policy.hookspecs import hookimpl
 from ksmlab_core.policy.terms import ItemState, Outcome, Swapin, SwapinFault, Twin
-from ksmlab_core.policy.tools import FrameNotes, smallest
+from ksmlab_core.policy.tools import FrameNotes, LastUse, smallest
 
 if TYPE_CHECKING:
     from ksmlab_core.policy.registry import load_registry
@@ -27,6 +27,7 @@ __all__ = [
     "FrameColumns",
     "FrameNotes",
     "ItemState",
+    "LastUse",
     "Outcome",
     "Policy",
     "ReclaimPolicy",

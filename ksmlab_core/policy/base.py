@@ -37,12 +37,14 @@ class Policy:
 
     Attributes:
         name: what an experiment file calls it; ``[a-z0-9][a-z0-9-]*``.
+        version: of what it answers: raised when equal questions get other answers, so that golden results may change.
         params: an instance of the class's `Params`.
         rng: random numbers of this policy in this run; the only source it may use.
         counts: what :meth:`count` has counted.
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     compiled: ClassVar[bool] = False  # the machine itself does it: the methods are never called
 
     class Params(BaseModel):

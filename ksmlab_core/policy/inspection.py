@@ -114,6 +114,7 @@ def check_class(provider: Provider, kind: Kind, cls: type) -> None:
     if not issubclass(cls, base):
         raise _rejected(provider, cls, f"class {cls.__name__} is not a {base.__name__}")
     _check_name(provider, cls)
+    _check_whole(provider, cls, "version")
     _check_params(provider, cls)
     if getattr(cls, "compiled", False):
         if cls.__module__.partition(".")[0] != "ksmlab_core":
@@ -121,7 +122,7 @@ def check_class(provider: Provider, kind: Kind, cls: type) -> None:
         return
     _check_method(provider, kind, cls, base)
     if kind.batched:
-        _check_batch(provider, cls)
+        _check_whole(provider, cls, "batch")
 
 
 def _check_name(provider: Provider, cls: type) -> None:
@@ -163,10 +164,11 @@ def _check_method(provider: Provider, kind: Kind, cls: type, base: type) -> None
         raise _rejected(provider, method, f"class {cls.__name__} must define {signature}") from None
 
 
-def _check_batch(provider: Provider, cls: type) -> None:
-    batch = getattr(cls, "batch", None)
-    if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
-        raise _rejected(provider, cls, f"class {cls.__name__}: batch must be a whole number >= 1, not {batch!r}")
+def _check_whole(provider: Provider, cls: type, attribute: str) -> None:
+    value = getattr(cls, attribute, None)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        reason = f"class {cls.__name__}: {attribute} must be a whole number >= 1, not {value!r}"
+        raise _rejected(provider, cls, reason)
 
 
 def source_of(thing: Any) -> tuple[str, int | None]:

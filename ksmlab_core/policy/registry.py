@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def _listed(answer: Any) -> Any:
 
 
 def _entry(provider: Provider, kind: Kind, cls: type[Any]) -> Entry:
-    file, line = source_of(cls)
+    file, line = _place_of(cls)  # type: ignore[arg-type]  # mypy takes no type for hashable
     return Entry(
         kind=kind.name,
         name=cls.name,
@@ -155,6 +156,12 @@ def _entry(provider: Provider, kind: Kind, cls: type[Any]) -> Entry:
         sha256=provider.sha256 if file in ("", provider.file) else file_sha256(file),
         summary=_summary(provider, cls),
     )
+
+
+@cache
+def _place_of(cls: type[Any]) -> tuple[str, int | None]:
+    """Where a class is written: searched for once, though hundreds of experiments may each load the plugins."""
+    return source_of(cls)
 
 
 def _summary(provider: Provider, cls: type[Any]) -> str:

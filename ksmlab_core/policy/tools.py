@@ -1,4 +1,4 @@
-"""Two things that most numpy policies need and that are easy to get subtly wrong."""
+"""Three things that most numpy policies need and that are easy to get subtly wrong."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ksmlab_core.policy.columns import FrameColumns
+from ksmlab_core.policy.terms import Outcome
 
 
 def smallest(keys: NDArray[Any], n: int) -> NDArray[np.intp]:
@@ -101,3 +102,24 @@ class FrameNotes:
             grown = max(needed, 2 * len(self._value)) - len(self._value)
             self._value = np.concatenate((self._value, np.full(grown, self.default, dtype=np.int64)))
             self._arrival = np.concatenate((self._arrival, np.full(grown, -1, dtype=np.int64)))
+
+
+class LastUse:
+    """When each page was last used, where a page that was named and stayed counts as used at that moment.
+
+    Without that, a policy that goes by last use would name what cannot be reclaimed for ever.
+    """
+
+    def __init__(self) -> None:
+        self._put_back = FrameNotes(default=-1)  # when the page was last named and stayed, ns
+        self._asked_ns = 0
+
+    def read(self, frames: FrameColumns) -> NDArray[np.int64]:
+        """Simulated time of each row's last use, ns. Only these pages can then be noted."""
+        self._asked_ns = frames.now_ns
+        used: NDArray[np.int64] = np.maximum(frames.last_access_ns, self._put_back.read(frames))
+        return used
+
+    def note(self, index: NDArray[np.int32], outcome: NDArray[np.int8]) -> None:
+        """Take in what became of frames: the arguments of `ReclaimPolicy.reclaimed`."""
+        self._put_back.write(index[outcome != Outcome.FREED], self._asked_ns)

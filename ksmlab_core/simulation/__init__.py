@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ksmlab_core.simulation.result import RunResult
 
 if TYPE_CHECKING:
     from ksmlab_core.simulation.carry_out import run as run
 
-__all__ = ["RunResult", "run"]
+__all__ = ["ENGINE_VERSION", "RunResult", "run"]
+
+ENGINE_VERSION: Final = 1
+"""Of what the engine does (machine, clock, costs, streams): raised when equal specifications, policies and workloads
+give other integers than before. Golden results name it."""
 
 
 def __getattr__(name: str) -> Any:

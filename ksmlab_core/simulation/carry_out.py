@@ -66,6 +66,7 @@ class _Run:
                 swap_start=spec.machine.get("swap_start", 1),
                 drained=spec.machine.get("pagevecs", "drained") == "drained",
                 nodes=spec.machine.get("nodes", 1),
+                file_pages=spec.machine.get("file_pages", 0),
             )
         except MemoryError:
             raise BadInput(f"{spec.file}: machine: more than this computer's memory can simulate") from None
@@ -107,7 +108,7 @@ class _Run:
         except BadInput:
             raise
         except RunFailed as error:
-            self._failed(error)
+            self.on_event("run failed", **self.result.fail(error))
         self.result.metrics = self.engine.metrics()
         self.result.series = self.engine.columns()
         self.result.expect = self.expectations.results
@@ -162,17 +163,6 @@ class _Run:
 
     def _expectation_failed(self, comparison: Mapping[str, Any]) -> None:
         self.on_event("expectation failed", **comparison)
-
-    def _failed(self, error: RunFailed) -> None:
-        self.result.status = "failed"
-        self.result.error = {
-            "type": type(error).__name__,
-            "message": str(error),
-            "file": getattr(error, "file", "") or None,
-            "line": getattr(error, "line", None),
-            "trace": getattr(error, "trace", "") or None,
-        }
-        self.on_event("run failed", **self.result.error)
 
 
 def _guarded(events: Any, cls: Any) -> Any:

@@ -45,11 +45,12 @@ def process_pages(machine: Machine, ptes: np.ndarray[Any, np.dtype[np.int32]]) -
     return int(np.count_nonzero(present)), int(np.count_nonzero(flags & t.PTE_SWAP)), ksm
 
 
-def distinct(machine: Machine) -> tuple[int, int, int]:
-    """(distinct frames, distinct slots, present ptes) over all processes."""
+def distinct(machine: Machine, ptes: Any) -> tuple[int, int, int]:
+    """(distinct frames, distinct slots, present ptes) among ptes; an array of them may hold NONE."""
     m = machine.state.m
-    flags = m.pte_flags[: machine.nr_ptes]
-    target = m.pte_target[: machine.nr_ptes]
+    if not isinstance(ptes, slice):
+        ptes = ptes[ptes >= 0]
+    flags, target = m.pte_flags[ptes], m.pte_target[ptes]
     present = (flags & t.PTE_PRESENT) != 0
     seen = np.zeros(len(m.frame.refcount), np.bool_)
     seen[target[present]] = True
@@ -65,7 +66,7 @@ def read_metrics(machine: Machine, world: World, policies: Iterable[tuple[str, A
     out.update({f"ksm.{name}": value for name, value in machine.knobs.items()})
     for group, scalars in (("ksm", KSM_EVENTS), ("vm", VMSTAT), ("time", TIMES)):
         out.update({f"{group}.{name}": int(sc[scalar]) for name, scalar in scalars.items()})
-    frames, slots, present = distinct(machine)
+    frames, slots, present = distinct(machine, slice(machine.nr_ptes))
     out.update(_machine_metrics(machine, (frames, slots)))
     out["machine.pages_saved"] = present - frames
     shown = machine.process_counters()

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ksmlab_core.errors import RunFailed, as_data
+
 
 @dataclass
 class RunResult:
@@ -41,3 +43,9 @@ class RunResult:
     def ok(self) -> bool:
         """Did the run finish, with every expectation met?"""
         return self.status == "succeeded" and all(comparison["ok"] for comparison in self.expect)
+
+    def fail(self, error: RunFailed) -> dict[str, Any]:
+        """Note what ended the run, and give it as data."""
+        self.status = "failed"
+        self.error = as_data(error)
+        return self.error

@@ -13,10 +13,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.machine import Machine
+from ksmlab_core.simulation.metrics import distinct, process_pages
 from ksmlab_core.simulation.world import World
 
+Ptes = np.ndarray[Any, np.dtype[np.int32]]
 _FLAGS = (
     ("a", t.PAGE_MAPPING_ANON),
     ("s", t.PG_SWAPCACHE),
@@ -44,16 +48,13 @@ def page_state(machine: Machine, page: int) -> str:
 
 
 def describe_pages(machine: Machine, world: World) -> str:
-    """Every page of every live process, then the KSM and swap-cache pages that nobody maps."""
+    """Every measured page of every live process, then the KSM and swap-cache pages that nobody maps."""
     m = machine.state.m
     names: dict[int, str] = {}
     parts = []
     for process in world.live():
-        position = 0
-        for area in process.areas.values():
-            for p in world.ptes(process, area, range(len(area.addresses))):
-                parts.append(f"{process.name}{position}={_pte(machine, int(p), names)}")
-                position += 1
+        for position, p in enumerate(world.measured_ptes(process)):
+            parts.append(f"{process.name}{position}={_pte(machine, int(p), names)}")
     pg = m.frame.pg
     special = ((pg & t.PAGE_MAPPING_FLAGS) == t.PAGE_MAPPING_FLAGS) | ((pg & t.PG_SWAPCACHE) != 0)
     loose = [int(page) for page in ((m.frame.refcount > 0) & (m.frame.mapcount == 0) & special).nonzero()[0]]
@@ -83,8 +84,12 @@ def _pte(machine: Machine, p: int, names: dict[int, str]) -> str:
 # Comparing
 
 
-def row_now(metrics: Mapping[str, int], since: Mapping[str, int], world: World, pages: str) -> dict[str, str]:
+def row_now(
+    machine: Machine, world: World, metrics: Mapping[str, int], since: Mapping[str, int], pages: str
+) -> dict[str, str]:
     """The present state as the cells of a row; `since` holds the metrics at the row before."""
+    ptes = {process.name: world.measured_ptes(process) for process in world.live()}
+    frames, slots, _present = distinct(machine, np.concatenate([np.empty(0, np.int32), *ptes.values()]))
 
     def rise(name: str) -> int:
         return metrics[name] - since.get(name, 0)
@@ -97,9 +102,9 @@ def row_now(metrics: Mapping[str, int], since: Mapping[str, int], world: World, 
         "counters": "/".join(str(value) for value in counters),
         "scans": str(metrics["ksm.full_scans"]),
         "io": f"{rise('vm.pswpin')}/{rise('vm.pswpout')}/{rise('vm.pgmajfault')}",
-        "proc": " ".join(_proc(metrics, process.name) for process in world.live()),
-        "pfns": str(mach["frames_mapped"]),
-        "swps": str(mach["slots_mapped"]),
+        "proc": " ".join(_proc(machine, name, of) for name, of in ptes.items() if len(of)),
+        "pfns": str(frames),
+        "swps": str(slots),
         "ksm": f"{mach['ksm_frames_mapped']}/{mach['ksm_frames_unmapped']}",
         "swcache": f"{mach['swapcache_mapped']}/{mach['swapcache_unmapped']}",
         "used": str(mach["slots_used"]),
@@ -108,8 +113,6 @@ def row_now(metrics: Mapping[str, int], since: Mapping[str, int], world: World, 
 
 
 _MACHINE = (
-    "frames_mapped",
-    "slots_mapped",
     "ksm_frames_mapped",
     "ksm_frames_unmapped",
     "swapcache_mapped",
@@ -118,8 +121,8 @@ _MACHINE = (
 )
 
 
-def _proc(metrics: Mapping[str, int], name: str) -> str:
-    present, swapped, ksm = (metrics[f"process.{name}.{what}_pages"] for what in ("resident", "swapped", "ksm"))
+def _proc(machine: Machine, name: str, ptes: Ptes) -> str:
+    present, swapped, ksm = process_pages(machine, ptes)
     return f"{name}:{present}/{swapped}/{ksm}"
 
 

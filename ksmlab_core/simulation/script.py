@@ -49,6 +49,7 @@ class Script:
         self.expectations, self.record = expectations, record
         self._contents = Contents()
         self._row_before: Mapping[str, int] = {}
+        self._holds: dict[tuple[Any, ...], list[int]] = {}
         self._line = 0
 
     def run(self, progress: Callable[[int, int | None], None] | None = None) -> None:
@@ -147,13 +148,21 @@ class Script:
             self._returned("prctl", errno, returns)
 
     def _do_mmap(
-        self, process: list[str], area: str, pages: int, advise: str | None, flags: list[str], node: int = t.NONE
+        self,
+        process: list[str],
+        area: str,
+        pages: int,
+        advise: str | None,
+        flags: list[str],
+        node: int = t.NONE,
+        measured: bool = True,
     ) -> None:
         bits = 0 if "readonly" in flags else t.VM_WRITE
         for flag in flags:
             bits |= _VMA_FLAGS[flag]
         for name in process:
             where = self.world.mmap(name, area, pages, bits & ~t.VM_LOCKED, node)
+            where.measured = measured
             one = self.world.process(name)
             self.engine.watch.zeroed(self.world.ptes(one, where, range(pages)))
             if bits & t.VM_LOCKED:
@@ -279,15 +288,14 @@ class Script:
     def _do_pin(self, process: list[str], area: str, pages: Span) -> None:
         for page in self._frames(process, area, pages):
             self.machine.pin(page)
-            self._pinned(process, area, pages).append(page)
+            self._held("pin", process, area, pages).append(page)
 
-    def _pinned(self, process: list[str], area: str, pages: Span) -> list[int]:
-        """The frames that a pin of these pages took: a pin stays with the frame, wherever the address goes."""
-        key = (tuple(process), area, tuple(pages or ()))
-        return self.__dict__.setdefault("_pins", {}).setdefault(key, [])  # type: ignore[no-any-return]
+    def _held(self, how: str, process: list[str], area: str, pages: Span) -> list[int]:
+        """The frames that a pin or lock of these pages took: it stays with the frame, wherever the address goes."""
+        return self._holds.setdefault((how, tuple(process), area, tuple(pages or ())), [])
 
     def _do_unpin(self, process: list[str], area: str, pages: Span) -> None:
-        frames = self._pinned(process, area, pages)
+        frames = self._held("pin", process, area, pages)
         if not frames:
             raise StepFailed("these pages were not pinned by one `pin` step of the same pages")
         while frames:
@@ -296,10 +304,13 @@ class Script:
     def _do_lock(self, process: list[str], area: str, pages: Span) -> None:
         for page in self._frames(process, area, pages):
             self.machine.lock_page(page, True)
+            self._held("lock", process, area, pages).append(page)
 
     def _do_unlock(self, process: list[str], area: str, pages: Span) -> None:
-        for page in self._frames(process, area, pages):
+        frames = self._held("lock", process, area, pages)
+        for page in frames or self._frames(process, area, pages):
             self.machine.lock_page(page, False)
+        frames.clear()
 
     def _do_fail(self, **kinds: int) -> None:
         for kind, n in kinds.items():
@@ -318,7 +329,7 @@ class Script:
     def _do_measured(self, label: str, columns: Mapping[str, str], **more: Any) -> None:
         now = self.engine.metrics()
         pages = describe_pages(self.machine, self.world) if columns["pages"] not in ("", "~") else ""
-        got = row_now(now, self._row_before, self.world, pages)
+        got = row_now(self.machine, self.world, now, self._row_before, pages)
         self._row_before = now
         for figure, want, found in compare_row(columns, got, more["except"]):
             self.expectations.compare_value(figure, want, found, at=label, line=self._line)

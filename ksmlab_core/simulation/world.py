@@ -23,6 +23,7 @@ class Area:
     name: str
     addresses: np.ndarray[Any, np.dtype[np.int64]]
     modelled: bool = True  # False for shared memory: it can be mapped and advised, not accessed
+    measured: bool = True  # False: no measured row lists it
 
 
 @dataclass
@@ -103,7 +104,7 @@ class World:
             raise StepFailed("fork failed: ENOMEM")
         copy = self._add(child, mm)
         for name, area in process.areas.items():
-            copy.areas[name] = Area(name, area.addresses.copy(), area.modelled)
+            copy.areas[name] = Area(name, area.addresses.copy(), area.modelled, area.measured)
 
     def exit(self, name: str) -> Process:
         """A process ends."""
@@ -133,5 +134,12 @@ class World:
 
     def all_ptes(self, process: Process) -> np.ndarray[Any, np.dtype[np.int32]]:
         """The ptes of all areas of a process, area after area."""
-        parts = [self.ptes(process, area, range(len(area.addresses))) for area in process.areas.values()]
+        return self._ptes_of(process, list(process.areas.values()))
+
+    def measured_ptes(self, process: Process) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """The ptes of the areas of a process that measured rows list, area after area."""
+        return self._ptes_of(process, [area for area in process.areas.values() if area.measured])
+
+    def _ptes_of(self, process: Process, areas: list[Area]) -> np.ndarray[Any, np.dtype[np.int32]]:
+        parts = [self.ptes(process, area, range(len(area.addresses))) for area in areas]
         return np.concatenate(parts) if parts else np.empty(0, np.int32)

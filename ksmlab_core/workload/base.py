@@ -21,12 +21,15 @@ class Workload(ABC):
 
     Attributes:
         name: What experiment files call it.
+        version: Of its accesses and contents: raised when equal parameters and seeds give others, so that golden
+            results may change.
         params: The parameters, an instance of the class's own `Params`.
         rng: The only source of random numbers it may use.
         base_dir: Folder that relative file names among the parameters start from.
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
 
     class Params(BaseModel):
         """Parameters; unknown ones are refused, and every field has a description."""

@@ -4,7 +4,10 @@ MODULES = (
     "ksmlab_plugins.reclaim.clock",
     "ksmlab_plugins.reclaim.fifo",
     "ksmlab_plugins.reclaim.ksm_aware",
+    "ksmlab_plugins.reclaim.ksm_first",
+    "ksmlab_plugins.reclaim.ksm_last",
     "ksmlab_plugins.reclaim.lru",
+    "ksmlab_plugins.reclaim.random_choice",
     "ksmlab_plugins.scan.changed_last",
     "ksmlab_plugins.scan.cold_first",
     "ksmlab_plugins.scan.random_order",
@@ -13,5 +16,6 @@ MODULES = (
     "ksmlab_plugins.swapin.remerge",
     "ksmlab_plugins.workload.clones",
     "ksmlab_plugins.workload.snapshot",
+    "ksmlab_plugins.workload.trace",
     "ksmlab_plugins.workload.zipf",
 )

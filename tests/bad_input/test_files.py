@@ -19,7 +19,7 @@ ITEMS = {
     "key": (HEAD + "machin: 1\nworkload: {use: zipf}\n", "4:1: machin: unknown key; allowed: "),
     "key deep inside": (
         HEAD.replace("swap:", "swop:") + "workload: {use: zipf}\n",
-        "3:27: machine.swop: unknown key; allowed: costs, invariants, memory, nodes, pagevecs, swap, swap_start; "
+        "3:27: machine.swop: unknown key; allowed: costs, file_pages, invariants, memory, nodes, pagevecs, swap, swap_start; "
         "did you mean 'swap'?",
     ),
     "policy": (

@@ -37,7 +37,7 @@ def figures(outcome):
     return run["samples"][0]["metrics"], run["metrics"]
 
 
-@pytest.mark.parametrize("policy", ["clock", "fifo", "lru", "ksm-aware"])
+@pytest.mark.parametrize("policy", ["clock", "fifo", "lru", "ksm-aware", "ksm-first", "random"])
 @pytest.mark.parametrize("pages", [33, 36, 39])
 def test_a_full_swap_area_keeps_pages_in_memory_and_the_run_goes_on(run, policy, pages):
     """32 frames and 8 slots: what gets no slot stays (R-RECL-4), and every page can be used in turn."""
@@ -77,7 +77,7 @@ def test_out_of_memory_fails_the_run_by_the_step_that_needed_it(run, finished, m
     assert counters["metrics"]["vm.oom_kill"] == 1
 
 
-@pytest.mark.parametrize("policy", ["clock", "fifo", "lru", "ksm-aware"])
+@pytest.mark.parametrize("policy", ["clock", "fifo", "lru", "ksm-aware", "ksm-first", "random"])
 def test_out_of_memory_under_other_policies_is_theirs_to_bear_and_not_their_fault(run, policy):
     outcome = run("128KiB", "32KiB", 64, "--set", f"policies.reclaim={policy}")
     outcome.failed(

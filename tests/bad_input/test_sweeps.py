@@ -119,7 +119,7 @@ def test_one_point_that_fails_fails_alone(ksmlab, write, here, finished, form):
     alone = write("alone.yaml", FAILING.replace("[20, 400, 30]", "[20, 30]"))
     assert ksmlab("run", alone, "--out", "alone").status == 0
     for name in ("pages20", "pages30"):
-        for file in ("counters.json", "series.npz"):
+        for file in ("counters.json", "series.parquet"):
             beside, single = (here / folder / "swept" / name / file for folder in ("runs", "alone"))
             assert beside.read_bytes() == single.read_bytes()
     finished.is_whole()

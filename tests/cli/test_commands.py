@@ -15,7 +15,21 @@ import pytest
 
 Ksmlab = Callable[..., Any]
 KSMLAB = [sys.executable, "-m", "ksmlab_core.cli"]
-COMMANDS = ["run", "verify", "plan", "plugins", "new", "schema", "capture", "report", "kernels", "conformance", "fuzz"]
+COMMANDS = [
+    "run",
+    "verify",
+    "plan",
+    "plugins",
+    "new",
+    "schema",
+    "capture",
+    "report",
+    "sql",
+    "reindex",
+    "kernels",
+    "conformance",
+    "fuzz",
+]
 
 
 def listed(help_text: str) -> list[str]:

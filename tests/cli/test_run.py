@@ -45,7 +45,7 @@ def test_without_the_extra_a_line_says_how_to_get_reports(ksmlab: Ksmlab, monkey
     monkeypatch.setattr("ksmlab_core.lab.report.find_spec", lambda package: None)
     told = ksmlab("run", "storm.yaml")
     assert told.status == 0
-    assert told.out.splitlines()[-1] == "report   none: reports need two more packages: pip install 'ksmlab[report]'"
+    assert told.out.splitlines()[-1] == "report   none: reports need more packages: pip install 'ksmlab[report]'"
 
 
 def test_json_is_one_document_and_nothing_else(ksmlab: Ksmlab, here: Path) -> None:

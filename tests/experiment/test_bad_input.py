@@ -43,7 +43,7 @@ def test_everything_at_once_in_the_order_of_the_lines(desk):
     assert lines[1].endswith("did you mean 'seed'?")
     assert lines[4].endswith("units: B, KiB, MiB, GiB, TiB; did you mean 'MiB'?")
     assert lines[5].endswith(
-        "allowed: costs, invariants, memory, nodes, pagevecs, swap, swap_start; did you mean 'swap'?"
+        "allowed: costs, file_pages, invariants, memory, nodes, pagevecs, swap, swap_start; did you mean 'swap'?"
     )
     assert lines[6].endswith("allowed: drained, per-cpu; did you mean 'per-cpu'?")
     assert lines[7].endswith("did you mean 'choosy'?")

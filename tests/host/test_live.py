@@ -29,6 +29,7 @@ scan: {passes: 2}
 sample: merged
 expect: {ksm.full_scans: 2, ksm.pages_scanned: 8000, ksm.pages_unshared: 11}
 fork: {process: a, child: c}
+memcg: {process: [a, b, c]}
 touch: {process: b, area: heap, pages: 0..99}
 mremap: {process: c, area: heap, pages: 100..199}
 read: {process: c, area: heap}

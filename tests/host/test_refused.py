@@ -60,7 +60,7 @@ def test_every_kind_of_step_is_carried_out_or_refused() -> None:
 
 
 CANNOT = [
-    ("memcg: {process: a}", "memcg", "one memory cgroup holds all processes of a run"),
+    ("memcg: {process: a}\nspawn: b", "memcg", "one memory cgroup holds all processes of a run"),
     ("fail: {alloc_page: 3}", "fail", "no allocation of the running kernel can be made to fail"),
     ("pin: {process: a, area: heap, pages: 0}", "pin", "gives no way to do that to a page of another process"),
     ("lock: {process: a, area: heap, pages: 0}", "lock", "gives no way to do that to a page of another process"),

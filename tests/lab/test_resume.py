@@ -86,7 +86,7 @@ def test_fresh_does_all_again(done: Done, make_plan: Any) -> None:
     assert done(plan) == done(plan, again=Again.ALL) == ["kernel", "remerge", "defer"]
 
 
-@pytest.mark.parametrize("harm", ["counters.json", "series.npz", "manifest.json"])
+@pytest.mark.parametrize("harm", ["counters.json", "series.parquet", "manifest.json"])
 @pytest.mark.parametrize("how", ["gone", "torn", "empty"])
 def test_what_is_not_whole_is_done_again(done: Done, make_plan: Any, tmp_path: Path, harm: str, how: str) -> None:
     plan = make_plan()

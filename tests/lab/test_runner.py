@@ -52,7 +52,7 @@ def test_workers_give_the_same_results_as_one_process(
     assert all(same(one, other) for one, other in zip(here, there, strict=True))
     assert precompiled == ["once"], "compiled before the workers start, and only then"
     for spec in plan.points:
-        for name in ("counters.json", "series.npz", "log.jsonl"):
+        for name in ("counters.json", "series.parquet", "log.jsonl"):
             one, other = (tmp_path / side / "storm" / spec.id / name for side in ("here", "there"))
             assert one.read_bytes() == other.read_bytes(), name
 

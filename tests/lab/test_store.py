@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -15,12 +16,12 @@ import numpy as np
 import pytest
 
 from ksmlab_core.errors import BadInput, ResultsNotWritten
-from ksmlab_core.lab import store
+from ksmlab_core.lab import series, store
 from ksmlab_core.lab.manifest import manifest
 from ksmlab_core.lab.runner import carry_out
 from ksmlab_core.lab.standing import Again
 
-FILES = ["counters.json", "log.jsonl", "manifest.json", "series.npz"]
+FILES = ["counters.json", "log.jsonl", "manifest.json", "series.parquet"]
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_the_manifest_says_what_was_run_and_with_what(keep: Callable[[], Path], 
     told = json.loads((keep() / "manifest.json").read_text())
     spec = make_plan(("kernel",)).points[0]
     assert told["spec"] == json.loads(json.dumps(spec.as_dict()))
-    assert set(told["versions"]) == {"python", "numpy", "numba", "ksmlab"}
+    assert set(told["versions"]) == {"python", "numpy", "numba", "llvmlite", "duckdb", "ksmlab"}
     assert told["versions"]["numpy"] == np.__version__
     assert (told["command"], told["position"]) == ("ksmlab run storm.yaml", 0)
     assert [(one["kind"], one["name"]) for one in told["plugins"]] == [
@@ -208,7 +209,7 @@ def test_a_failed_run_is_stored_too(fake: ModuleType, make_plan: Any, tmp_path: 
     assert (loaded.status, loaded.error["type"], loaded.error["line"]) == ("failed", "StepFailed", 12)
 
 
-@pytest.mark.parametrize("file", ["counters.json", "manifest.json", "series.npz"])
+@pytest.mark.parametrize("file", ["counters.json", "manifest.json", "series.parquet"])
 @pytest.mark.parametrize("harm", ["torn", "empty", "gone", "foreign"])
 def test_a_damaged_result_is_refused_with_one_line(keep: Callable[[], Path], file: str, harm: str) -> None:
     path = keep() / file
@@ -221,6 +222,100 @@ def test_a_damaged_result_is_refused_with_one_line(keep: Callable[[], Path], fil
         store.load(path.parent)
     assert str(path.parent) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_results_of_another_format_are_refused_with_one_line(keep: Callable[[], Path]) -> None:
+    path = keep() / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 1}))
+    with pytest.raises(BadInput) as caught:
+        store.load(path.parent)
+    assert str(caught.value) == f"{path}: results of format 1, and this ksmlab reads format 2: run it again"
+
+
+def _forge(folder: Path, **changed: Any) -> None:
+    """Write counters that are whole, and what they are said to be, but not what the engine writes."""
+    counters = json.dumps(json.loads((folder / "counters.json").read_text()) | changed).encode()
+    (folder / "counters.json").write_bytes(counters)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["counters.json"] = hashlib.sha256(counters).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "metrics", [{"vm.pgfault": 1.5}, {"vm.pgfault": 2**63}, {"vm.pgfault": float("nan")}, {"vm.pgfault": True}, [], 7]
+)
+def test_counters_that_are_no_integers_are_refused(keep: Callable[[], Path], metrics: Any) -> None:
+    folder = keep()
+    _forge(folder, metrics=metrics)
+    with pytest.raises(BadInput, match=r"is no 64-bit integer|torn or not a result") as caught:
+        store.load(folder)
+    assert str(caught.value).startswith(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_counters_as_large_as_can_be_are_kept_exactly(keep: Callable[[], Path]) -> None:
+    folder = keep()
+    _forge(folder, metrics={"vm.most": 2**63 - 1, "vm.least": -(2**63)})
+    assert store.load(folder).metrics == {"vm.most": 2**63 - 1, "vm.least": -(2**63)}
+
+
+@pytest.mark.parametrize("one", ["torn", "lies"])
+def test_a_series_that_was_changed_is_refused(keep: Callable[[], Path], one: str) -> None:
+    file = keep() / "series.parquet"
+    file.write_bytes(file.read_bytes()[:-9] if one == "torn" else file.read_bytes().replace(b"vm.", b"wm."))
+    with pytest.raises(BadInput, match=f"^{file}: torn or not a result file: it is not what the manifest"):
+        store.load(file.parent)
+
+
+def test_series_are_the_same_bytes_whatever_was_written_before(
+    fake: ModuleType, make_plan: Any, tmp_path: Path
+) -> None:
+    plan = make_plan(("kernel",))
+    columns = fake.run(plan.points[0], plan.registry).series
+    for nth, names in enumerate([list(columns), list(reversed(columns)), list(columns)]):
+        series.write(tmp_path / str(nth), {name: columns[name] for name in names})
+    assert len({(tmp_path / str(nth)).read_bytes() for nth in range(3)}) == 1
+
+
+def test_series_of_several_runs_are_told_apart(tmp_path: Path) -> None:
+    """Runs of different length, each with a column that the others have not; extreme integers; odd names of files."""
+    runs = [
+        {
+            "time.elapsed": np.arange(length),
+            f"policy.{length}": np.arange(length) + np.iinfo(np.int64).min,
+            "b'\"]": np.ones(length, int),
+        }
+        for length in (3, 1, 5000)
+    ]
+    folder = tmp_path / "it's [a] *folder?"
+    folder.mkdir()
+    for nth, run in enumerate(runs):
+        series.write(folder / f"{nth}", run)
+    found = list(series.read([folder / f"{nth}" for nth in range(3)]))
+    assert [sorted(one) for one in found] == [sorted(one) for one in runs]
+    for one, run in zip(found, runs, strict=True):
+        for name, column in run.items():
+            assert one[name].dtype == column.dtype
+            assert np.array_equal(one[name], column)
+    some = list(series.read([folder / f"{nth}" for nth in range(3)], ["policy.1", "nowhere"]))
+    assert [sorted(one) for one in some] == [["time.elapsed"], ["policy.1", "time.elapsed"], ["time.elapsed"]]
+
+
+def test_a_run_without_series_has_no_file(tmp_path: Path) -> None:
+    series.write(tmp_path / "none", {})
+    series.write(tmp_path / "empty", {"time.elapsed": np.zeros(0, np.int64)})
+    assert names(tmp_path) == []
+    assert list(series.read([])) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_series_on_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "series").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        series.write(tmp_path / "series", {"time.elapsed": np.arange(5)})
+    assert caught.value.errno == errno.ENOSPC
+    with pytest.raises(OSError, match="No such file or directory"):
+        series.write(tmp_path / "nowhere" / "series", {"time.elapsed": np.arange(5)})
 
 
 def test_found_are_runs_at_any_depth_but_no_hidden_ones(keep: Callable[[], Path], tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from ksmlab_core.policy import FrameColumns, Outcome, RunInfo, load_registry
 from ksmlab_core.policy.answers import check_victims
 
-NAMES = ["clock", "fifo", "ksm-aware", "lru"]
+IN_ORDER = ["clock", "fifo", "ksm-aware", "ksm-first", "ksm-last", "lru"]
+NAMES = [*IN_ORDER, "random"]
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +72,13 @@ def test_the_same_questions_get_the_same_answers(build, name):
     assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", IN_ORDER)
 def test_of_equal_frames_the_first_rows_go(build, name):
     offered = frames([3, 5, 8, 9], inserted=[0, 0, 0, 0])
     assert list(build(name).victims(offered, 2)) == [3, 5]
 
 
-@pytest.mark.parametrize("name", ["fifo", "ksm-aware", "lru"])
+@pytest.mark.parametrize("name", ["fifo", "ksm-aware", "ksm-first", "ksm-last", "lru"])
 def test_a_page_that_stayed_waits_for_its_turn(build, name):
     policy = build(name)
     offered = frames([3, 5, 8], last_access_ns=[10, 20, 30])
@@ -87,7 +88,7 @@ def test_a_page_that_stayed_waits_for_its_turn(build, name):
     assert list(policy.victims(later, 3)) == [5, 8, 3]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", IN_ORDER)
 def test_pages_that_all_stay_are_named_in_turn(build, name):
     policy, named = build(name), []
     for step in range(1, 5):
@@ -97,7 +98,7 @@ def test_pages_that_all_stay_are_named_in_turn(build, name):
     assert named == [[3, 5, 8], [9, 11, 12]] * 2
 
 
-@pytest.mark.parametrize("name", ["fifo", "ksm-aware", "lru"])
+@pytest.mark.parametrize("name", ["fifo", "ksm-aware", "ksm-first", "ksm-last", "lru"])
 def test_a_reused_frame_does_not_inherit_that(build, name):
     policy = build(name)
     policy.victims(frames([3, 5], last_access_ns=[10, 20]), 1)
@@ -145,6 +146,31 @@ def test_ksm_aware_without_weights_is_lru(build):
     for _ in range(20):
         offered = random_frames(rng, 50)
         assert list(build("ksm-aware", **weightless).victims(offered, 50)) == list(build("lru").victims(offered, 50))
+
+
+def test_ksm_pages_last_or_first_and_by_last_access_among_equals(build):
+    offered = frames([1, 2, 3, 4], ksm=[True, False, True, False], last_access_ns=[40, 30, 20, 90])
+    assert list(build("ksm-last").victims(offered, 4)) == [2, 4, 3, 1]
+    assert list(build("ksm-first").victims(offered, 4)) == [3, 1, 2, 4]
+    assert list(build("ksm-last").victims(offered, 3)) == [2, 4, 3]
+
+
+def test_without_ksm_pages_either_end_is_lru(build):
+    rng = np.random.default_rng(6)
+    for _ in range(10):
+        offered = random_frames(rng, 40)
+        offered = frames(offered.index, last_access_ns=offered.last_access_ns, now_ns=offered.now_ns)
+        want = list(build("lru").victims(offered, 40))
+        assert list(build("ksm-last").victims(offered, 40)) == list(build("ksm-first").victims(offered, 40)) == want
+
+
+def test_random_takes_each_page_as_often_as_any_other(build):
+    """4,000 draws of 3 out of 12: each expected 1,000 times, deviation 27."""
+    policy, times = build("random"), np.zeros(12, int)
+    for _ in range(4000):
+        times[policy.victims(frames(np.arange(12)), 3)] += 1
+    assert times.sum() == 12_000
+    assert (np.abs(times - 1000) < 5 * 28).all()
 
 
 def test_clock_gives_a_second_chance_and_goes_on_from_there(build):

@@ -134,7 +134,7 @@ def test_different_parameters_under_two_questions_are_an_error(both):
         ),
         (
             {"reclaim": "lruu"},
-            "no reclaim policy is called 'lruu'; known: clock, fifo, kernel, ksm-aware, lru; did you mean 'lru'?",
+            "no reclaim policy is called 'lruu'; known: clock, fifo, kernel, ksm-aware, ksm-first, ksm-last, lru, random; did you mean 'lru'?",
         ),
     ],
 )

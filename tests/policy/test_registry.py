@@ -14,7 +14,7 @@ from ksmlab_core.policy.registry import Registry
 
 VERSION = importlib.metadata.version("ksmlab")
 SHIPPED = {
-    "reclaim": ["clock", "fifo", "kernel", "ksm-aware", "lru"],
+    "reclaim": ["clock", "fifo", "kernel", "ksm-aware", "ksm-first", "ksm-last", "lru", "random"],
     "swapin": ["copy", "defer", "kernel", "remerge"],
     "scan": ["changed-last", "cold-first", "kernel", "random"],
 }

@@ -320,6 +320,39 @@ def _fork_best_effort(rig: Any) -> bool:
     return bool(child > 0)
 
 
+def _slot_cache(rig: Any) -> int:
+    """R-RECL-5, INV-20: slots in use after one page was driven out."""
+    area = rig.process(content=7, mergeable=False)
+    rig.evict(rig.machine.frames_of(area.ptes()))
+    return int(rig.sc[t.SWAP_INUSE])
+
+
+def _refault_activates(rig: Any) -> bool:
+    """R-OBJ-14, R-SWAPIN-1: is a page active that comes back at once, while two other pages are active?"""
+    rig.process(2, [8, 9], mergeable=False)
+    area = rig.process(content=7, mergeable=False)
+    rig.drain()
+    rig.evict(rig.machine.frames_of(area.ptes()))
+    area.read()
+    rig.drain()
+    return rig.has(area.frame(), t.PG_ACTIVE)
+
+
+def _activate_batch(rig: Any) -> tuple[bool, bool]:
+    """R-OBJ-15: is a KSM page of the swap cache that swapoff maps active at once, and after a drain?"""
+    a, _b = rig.merged()
+    rig.unmap_to_swap()
+    assert rig.swapoff() == 0
+    at_once = rig.has(a.frame(), t.PG_ACTIVE)
+    rig.drain()
+    return at_once, rig.has(a.frame(), t.PG_ACTIVE)
+
+
+def _pin_references(rig: Any) -> bool:
+    """R-OBJ-12: is a page referenced because somebody took a reference on it?"""
+    return rig.has(rig.process(content=7).pin(), t.PG_REFERENCED)
+
+
 Effect = tuple[Callable[[Any], Any], dict[Any, Any]]
 EFFECTS: dict[str, Effect] = {
     "born_young": (_born_young, {True: (True, True, True), False: (False, False, False)}),
@@ -356,6 +389,10 @@ EFFECTS: dict[str, Effect] = {
     "run_2_lasts": (_run_2_lasts, {True: [0, 1, 2, 3], False: [0, 3, 1, 2]}),
     "merge_any": (_merge_any, {True: 0, False: EINVAL}),
     "fork_best_effort": (_fork_best_effort, {True: True, False: False}),
+    "slot_cache": (_slot_cache, {True: 64, False: 1}),
+    "refault_activates": (_refault_activates, {True: True, False: False}),
+    "activate_batch": (_activate_batch, {True: (False, True), False: (True, True)}),
+    "pin_references": (_pin_references, {True: True, False: False}),
     "stale_node": (_stale_node, {"give-up": (0, 0, 0, 2), "restart": (1, 1, 0, 0)}),
 }
 # What a switch needs to have an effect, or to have its other value at all.
@@ -376,7 +413,7 @@ def test_effect(machine: Any, name: str, value: Any) -> None:
     """R-OBJ-8, R-KNOB-2, R-CMP-2, R-CMP-3, R-MERGE-1, R-MERGE-7, R-RECL-1, R-RECL-6, R-REM-1: what each value does."""
     effect, expected = EFFECTS[name]
     assert set(expected) == set(SWITCHES[name].values)
-    assert effect(machine(switches={**TOGETHER_WITH.get(name, {}), name: value})) == expected[value]
+    assert effect(machine(slots=512, switches={**TOGETHER_WITH.get(name, {}), name: value})) == expected[value]
 
 
 @pytest.mark.parametrize("kernel", PROFILES)

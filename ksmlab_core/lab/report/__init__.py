@@ -1,7 +1,7 @@
 """One self-contained HTML page for an experiment's results.
 
 The page needs nothing from outside: styles and drawings are in it, there is no script. The same results give the same
-bytes. It needs the extra `report` (jinja2 and matplotlib), which is imported only when a page is made.
+bytes. It needs the extra `report` (jinja2, matplotlib and scipy), which is imported only when a page is made.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ksmlab_core.errors import BadInput, ResultsNotWritten
 if TYPE_CHECKING:
     from ksmlab_core.lab.collection import Collection
 
-HOW_TO_GET_IT = "reports need two more packages: pip install 'ksmlab[report]'"
+HOW_TO_GET_IT = "reports need more packages: pip install 'ksmlab[report]'"
 
 
 def available() -> bool:
     """Can pages be made here? Imports nothing."""
-    return all(find_spec(package) for package in ("jinja2", "matplotlib"))
+    return all(find_spec(package) for package in ("jinja2", "matplotlib", "scipy"))
 
 
 def page(collection: Collection) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ksmlab_core.experiment.quantities import read_bytes
 from ksmlab_core.lab.collection import label_of_point
 from ksmlab_core.lab.headline import Column, Number
+from ksmlab_core.lab.statistics import half_width
 from ksmlab_core.workload.units import duration_ns
 
 if TYPE_CHECKING:
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 
 FEWEST_PLACES = 3
 """Fewer different values of a setting than this are no axis."""
-_T_975 = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
-"""97.5 % quantiles of Student's t for 1 to 30 degrees of freedom; beyond, the normal one is within 4 %."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +54,8 @@ class Line:
 
 def spot(values: Sequence[Number]) -> Spot:
     """Mean and half the 95 % confidence interval of the mean (Student's t)."""
-    n, mean = len(values), math.fsum(values) / len(values)
-    if n == 1:
-        return Spot(mean, 0.0, 1)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    return Spot(mean, (_T_975[n - 2] if n - 2 < len(_T_975) else 1.96) * deviation / math.sqrt(n), n)
+    mean = math.fsum(values) / len(values)
+    return Spot(mean, half_width(values) or 0.0, len(values))
 
 
 def axis_of(collection: Collection) -> Axis | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ksmlab_core.policy import Field, FrameColumns, FrameNotes, Outcome, ReclaimPolicy, RunInfo, hookimpl, smallest
+from ksmlab_core.policy import Field, FrameColumns, LastUse, ReclaimPolicy, RunInfo, hookimpl, smallest
 
 
 class KsmAware(ReclaimPolicy):
@@ -35,13 +35,10 @@ class KsmAware(ReclaimPolicy):
         )
 
     def started(self, run: RunInfo) -> None:
-        self._put_back = FrameNotes(default=-1)  # when the page was last named and stayed, ns
-        self._asked_ns = 0
+        self._last_use = LastUse()
 
     def victims(self, frames: FrameColumns, n: int) -> NDArray[np.int32]:
-        self._asked_ns = frames.now_ns
-        used_ns = np.maximum(frames.last_access_ns, self._put_back.read(frames))
-        idle_ns = np.maximum(frames.now_ns - used_ns, 0) + 1
+        idle_ns = np.maximum(frames.now_ns - self._last_use.read(frames), 0) + 1
         return frames.index[smallest(self._loss(frames) / idle_ns, n)]
 
     def _loss(self, frames: FrameColumns) -> NDArray[np.float64]:
@@ -55,7 +52,7 @@ class KsmAware(ReclaimPolicy):
         return loss
 
     def reclaimed(self, index: NDArray[np.int32], outcome: NDArray[np.int8]) -> None:
-        self._put_back.write(index[outcome != Outcome.FREED], self._asked_ns)
+        self._last_use.note(index, outcome)
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ksmlab_core.policy import FrameColumns, FrameNotes, Outcome, ReclaimPolicy, RunInfo, hookimpl, smallest
+from ksmlab_core.policy import FrameColumns, LastUse, ReclaimPolicy, RunInfo, hookimpl, smallest
 
 
 class Lru(ReclaimPolicy):
@@ -20,16 +20,13 @@ class Lru(ReclaimPolicy):
     batch = 256
 
     def started(self, run: RunInfo) -> None:
-        self._put_back = FrameNotes(default=-1)  # when the page was last named and stayed, ns
-        self._asked_ns = 0
+        self._last_use = LastUse()
 
     def victims(self, frames: FrameColumns, n: int) -> NDArray[np.int32]:
-        self._asked_ns = frames.now_ns
-        used = np.maximum(frames.last_access_ns, self._put_back.read(frames))
-        return frames.index[smallest(used, n)]
+        return frames.index[smallest(self._last_use.read(frames), n)]
 
     def reclaimed(self, index: NDArray[np.int32], outcome: NDArray[np.int8]) -> None:
-        self._put_back.write(index[outcome != Outcome.FREED], self._asked_ns)
+        self._last_use.note(index, outcome)
 
 
 @hookimpl
