@@ -224,7 +224,7 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, Any]]:
     code = (
         "import asyncio, sys\nfrom distributed import Scheduler\n"
         "async def serve():\n"
-        "    async with Scheduler(host='localhost', port=0, dashboard_address=":0", dashboard=False) as scheduler:\n"
+        "    async with Scheduler(host='localhost', port=0, dashboard_address=':0', dashboard=False) as scheduler:\n"
         "        print(scheduler.address, flush=True)\n"
         "        await scheduler.finished()\n"
         "asyncio.run(serve())"
