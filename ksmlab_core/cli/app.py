@@ -9,7 +9,7 @@ import click
 
 _MODULES = (
     *("run", "verify", "plan", "plugins", "new", "schema", "capture"),
-    *("report", "sql", "reindex", "kernels", "conformance", "fuzz"),
+    *("report", "compare", "sql", "reindex", "kernels", "conformance", "fuzz"),
 )
 
 

@@ -12,7 +12,8 @@ from ksmlab_core.cli.text import aligned
 from ksmlab_core.errors import UnknownName
 
 if TYPE_CHECKING:
-    from ksmlab_core.mm.profile import Knob, Profile, Switch
+    from ksmlab_core.mm.profile import Knob, Profile
+    from ksmlab_core.mm.switches import Switch
 
 
 @click.command("kernels", short_help="List kernel profiles, or show how two of them differ.")
@@ -47,7 +48,7 @@ def _profiles(names: tuple[str, ...]) -> list[Profile]:
 
 def _list(profiles: list[Profile]) -> None:
     from ksmlab_core.mm.costs import COSTS
-    from ksmlab_core.mm.profile import SWITCHES
+    from ksmlab_core.mm.switches import SWITCHES
 
     for profile in profiles:
         _print_profile(profile)
@@ -61,7 +62,7 @@ def _list(profiles: list[Profile]) -> None:
 
 def _compare(one: Profile, other: Profile, as_json: bool) -> None:
     """How two kernels differ: switches, knobs, and what they count."""
-    from ksmlab_core.mm.profile import SWITCHES
+    from ksmlab_core.mm.switches import SWITCHES
 
     switches = [switch for name, switch in SWITCHES.items() if one.switches.get(name) != other.switches.get(name)]
     metrics = [[name for name in a.metrics if name not in b.metrics] for a, b in ((one, other), (other, one))]
@@ -108,7 +109,7 @@ def _print_switch(switch: Switch, profiles: list[Profile]) -> None:
 
 def _document(profiles: list[Profile]) -> dict[str, Any]:
     from ksmlab_core.mm.costs import COSTS
-    from ksmlab_core.mm.profile import SWITCHES
+    from ksmlab_core.mm.switches import SWITCHES
 
     return {
         "profiles": [_profile(profile) for profile in profiles],

@@ -11,7 +11,8 @@ from pydantic.json_schema import models_json_schema
 from ksmlab_core.experiment.memory_steps import Returns
 from ksmlab_core.experiment.models import ExperimentFile
 from ksmlab_core.experiment.steps import STEPS, Set
-from ksmlab_core.mm.profile import PROFILES, SWITCHES, Knob
+from ksmlab_core.mm.profile import PROFILES, Knob
+from ksmlab_core.mm.switches import SWITCHES
 from ksmlab_core.policy.kinds import HOOKS
 
 if TYPE_CHECKING:

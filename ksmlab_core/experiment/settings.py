@@ -14,7 +14,8 @@ from ksmlab_core.experiment.document import KeyPath
 from ksmlab_core.experiment.models import Machine
 from ksmlab_core.experiment.quantities import PAGE_SIZE, is_whole
 from ksmlab_core.mm.counters import FIXED_METRICS, PROCESS
-from ksmlab_core.mm.profile import PROFILES, SWITCHES, Profile, contradiction
+from ksmlab_core.mm.profile import PROFILES, Profile
+from ksmlab_core.mm.switches import SWITCHES, contradiction
 from ksmlab_core.policy.kinds import HOOKS
 
 BYTES_PER_PAGE: Final = 128

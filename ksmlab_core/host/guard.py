@@ -28,7 +28,7 @@ from ksmlab_core.host.journal import Journal
 from ksmlab_core.host.knobs import Knobs, mergeable_process
 from ksmlab_core.host.swap import remove_stale
 
-LOCK: Final = Path("/run/lock/ksmlab-benchmark-ksmd")
+LOCK: Final = Path("/run/lock/ksmlab-ksm")
 STATUS: Final = Path("/proc/self/status")
 _CAP_SYS_ADMIN: Final = 21
 PATIENCE_S: Final = 60.0

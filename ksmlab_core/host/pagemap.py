@@ -13,7 +13,7 @@ import numpy as np
 from ksmlab_core.simulation.spans import runs
 
 KPAGEFLAGS: Final = Path("/proc/kpageflags")
-SWAPCACHE, UNEVICTABLE, KSM, ZERO_PAGE = 1 << 13, 1 << 18, 1 << 21, 1 << 24
+LRU, SWAPCACHE, UNEVICTABLE, KSM, ZERO_PAGE = 1 << 5, 1 << 13, 1 << 18, 1 << 21, 1 << 24
 """Bits of /proc/kpageflags."""
 _PRESENT: Final = np.uint64(1 << 63)
 _SWAPPED: Final = np.uint64(1 << 62)
@@ -120,12 +120,16 @@ def frames(of: Iterable[Places]) -> Entries:
     return np.unique(_joined([one.frames for one in of]))
 
 
-def reclaimable(distinct: Entries) -> int:
-    """How many of these frames reclaim could take: not the shared zero page, not what is locked in memory."""
-    return len(distinct) - _with(flags(distinct), ZERO_PAGE | UNEVICTABLE)
+def reclaimable(distinct: Entries) -> Entries:
+    """Those of these frames that reclaim could take: not the shared zero page, not what is locked in memory."""
+    return np.extract((flags(distinct) & np.uint64(ZERO_PAGE | UNEVICTABLE)) == 0, distinct)
 
 
-def swapcached(distinct: Entries) -> int:
-    """How many of these frames are in the swap cache and can be taken out of it: not what is locked in memory."""
-    every = flags(distinct)
-    return _with(every[(every & np.uint64(UNEVICTABLE)) == 0], SWAPCACHE)
+def swapcached(distinct: Entries) -> Entries:
+    """Those of these frames that are in the swap cache and can be taken out of it: not what is locked in memory."""
+    return np.extract((flags(distinct) & np.uint64(SWAPCACHE | UNEVICTABLE)) == SWAPCACHE, distinct)
+
+
+def listed_ksm(distinct: Entries) -> bool:
+    """Are all of these frames KSM pages on an LRU list, not in a batch or in the hands of reclaim?"""
+    return bool(((flags(distinct) & np.uint64(KSM | LRU)) == KSM | LRU).all())

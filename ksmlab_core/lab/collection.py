@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ksmlab_core.errors import BadInput
 from ksmlab_core.experiment.document import shortened
 from ksmlab_core.lab.manifest import versions
-from ksmlab_core.lab.store import Stored, find, read
+from ksmlab_core.lab.store import Stored, find, read_all
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan
@@ -58,7 +58,7 @@ class Collection:
 
 def label_of_point(point: Mapping[str, Any]) -> str:
     """What a point of a sweep sets, for people; the seed is left out."""
-    return ", ".join(f"{_last(key)} {_value(value)}" for key, value in point.items() if key != "seed")
+    return ", ".join(f"{_last(key)} {value_in_words(value)}" for key, value in point.items() if key != "seed")
 
 
 def of_plan(plan: Plan, results: Sequence[RunResult], command: str) -> Collection:
@@ -75,7 +75,7 @@ def of_folder(root: Path) -> list[tuple[Path, Collection]]:
     """
     if not root.is_dir():
         raise BadInput(f"{root}: no such folder of results")
-    stored = [read(folder) for folder in find(root)]
+    stored = read_all(find(root))
     if not stored:
         raise BadInput(f"{root}: no results here; `ksmlab run FILE --out {root}` puts some there")
     homes: dict[Path, list[Stored]] = {}
@@ -104,10 +104,10 @@ def _last(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def _value(value: Any) -> str:
+def value_in_words(value: Any) -> str:
     """A swept value in few letters; a mapping with `use` is a policy with parameters, a list may be a whole script."""
     if isinstance(value, dict):
         name = str(value.get("use", ""))
-        rest = ", ".join(f"{key}={_value(inner)}" for key, inner in value.items() if key != "use")
+        rest = ", ".join(f"{key}={value_in_words(inner)}" for key, inner in value.items() if key != "use")
         return f"{name}({rest})" if name and rest else name or rest
     return shortened(str(value)) if isinstance(value, list) else str(value)

@@ -214,17 +214,17 @@ def conform(
     Raises:
         BadInput: a run could not begin.
     """
-    largest_first = sorted(range(len(found)), key=lambda place: -_pages(found[place]))
+    largest_first = sorted(range(len(found)), key=lambda place: -sum(map(pages_of, found[place].plan.points)))
     plans = [found[place].plan for place in largest_first]
     results = carry_out_all(plans, jobs=jobs, on_result=on_result, progress=progress)
     by_place = dict(zip(largest_first, results, strict=True))
     return [row for place, one in enumerate(found) for row in _rows(one, by_place[place])]
 
 
-def _pages(scenario: Scenario) -> int:
-    """Pages of memory that a scenario's script maps: how long it takes, roughly."""
-    steps = [step for spec in scenario.plan.points for step in spec.workload.get("script", ())]
-    return sum(step.args["pages"] * len(step.args["process"]) for step in steps if step.kind == "mmap")
+def pages_of(spec: RunSpec) -> int:
+    """Pages of memory that a run's script maps: how long it takes, roughly."""
+    steps = [step for step in spec.workload.get("script", ()) if step.kind == "mmap"]
+    return sum(step.args["pages"] * len(step.args["process"]) for step in steps)
 
 
 def _rows(scenario: Scenario, results: Sequence[RunResult]) -> Iterator[Row]:

@@ -28,12 +28,25 @@ class Column:
     """The column is left out where no run has as much."""
 
 
-def metric(name: str) -> Callable[[RunResult], Number | None]:
+@dataclass(frozen=True)
+class OfMetric:
+    """A figure that is made of one metric."""
+
+    name: str
+    sampled: bool
+    """Is it made of the run's series, and not of the value at the end?"""
+    reckon: Callable[[RunResult], Number | None]
+
+    def __call__(self, result: RunResult) -> Number | None:
+        return self.reckon(result)
+
+
+def metric(name: str) -> OfMetric:
     """The final value of a metric, None where the run has none."""
-    return lambda result: result.metrics.get(name)
+    return OfMetric(name, False, lambda result: result.metrics.get(name))
 
 
-def mean_over_time(name: str) -> Callable[[RunResult], Number | None]:
+def mean_over_time(name: str) -> OfMetric:
     """The mean of a sampled metric over simulated time, each interval weighted by its length."""
 
     def mean(result: RunResult) -> Number | None:
@@ -47,15 +60,19 @@ def mean_over_time(name: str) -> Callable[[RunResult], Number | None]:
             return None
         return float(np.trapezoid(np.asarray(result.series[name], dtype=np.float64), time) / span)
 
-    return mean
+    return OfMetric(name, True, mean)
 
 
-def back_after(name: str, share: float = 0.95) -> Callable[[RunResult], Number | None]:
+def back_after(name: str, share: float = 0.95) -> OfMetric:
     """Time from the last labelled sample until a metric is back at `share` of its highest value before it.
 
     None where it is not lost at that sample, or never comes back.
     """
-    return lambda result: back_from(result, name, str(result.samples[-1]["at"]), share) if result.samples else None
+
+    def back(result: RunResult) -> Number | None:
+        return back_from(result, name, str(result.samples[-1]["at"]), share) if result.samples else None
+
+    return OfMetric(name, True, back)
 
 
 def back_from(result: RunResult, name: str, label: str, share: float = 0.95) -> Number | None:

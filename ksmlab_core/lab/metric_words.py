@@ -77,6 +77,7 @@ WORDS: Final = {
     "machine.frames_used": "page frames in use for whatever reason",
     "machine.frames_free": "page frames that are free",
     "machine.slots_used": "swap slots in use",
+    "machine.slots_in_hand": "swap slots that the processor keeps in hand, for no page (kernels 4.11 to 6.14)",
     "machine.ksm_frames_mapped": "KSM pages that somebody maps",
     "machine.ksm_frames_unmapped": "KSM pages that nobody maps and that are still in memory",
     "machine.swapcache_mapped": "pages in the swap cache that somebody maps",

@@ -96,7 +96,8 @@ def intervals(table: Table) -> list[Interval | None]:
 def welch(one: Table, other: Table) -> list[float | None]:
     """Per row the p of Welch's t-test, two-sided: the chance of a difference as large if the true means were equal.
 
-    None where it says nothing: fewer than two seeds on a side, or no spread on either.
+    None where it says nothing: fewer than two seeds on a side, or the same single value on both. Two single values that
+    are not the same have p 0.
 
     Args:
         one: figures by seeds.
@@ -115,7 +116,11 @@ def welch(one: Table, other: Table) -> list[float | None]:
         warnings.simplefilter("ignore", RuntimeWarning)
         p = stats.ttest_ind(one, other, axis=1, equal_var=False).pvalue
     still = (one.min(axis=1) == one.max(axis=1)) & (other.min(axis=1) == other.max(axis=1))
-    return [None if quiet else float(value) for value, quiet in zip(p, still, strict=True)]
+    apart = (one[:, 0] != other[:, 0]).tolist()
+    return [
+        (0.0 if differ else None) if quiet else float(value)
+        for value, quiet, differ in zip(p, still.tolist(), apart, strict=True)
+    ]
 
 
 def _by_t(mean: float, half: float) -> Interval:

@@ -101,7 +101,7 @@ def write_result(folder: Path, result: RunResult, manifest: dict[str, Any]) -> N
         "status": result.status,
         "error": result.error,
     }
-    files = {file.name: _digest(file.read_bytes()) for file in sorted(folder.iterdir())}
+    files = {file.name: _digest(file.read_bytes()) for file in sorted(folder.iterdir()) if file.name != MANIFEST}
     (folder / MANIFEST).write_text(_json(outcome | manifest | {"files": files}))
 
 

@@ -83,3 +83,8 @@ def door(function: Function) -> Function:
     """Compile `function` as an entry from Python, kept on disk."""
     compiled: Function = numba.njit(error_model="numpy", cache=True, **DOOR)(function)
     return compiled
+
+
+def plain(function: Any) -> Any:
+    """The uncompiled form of a function that itself calls nothing compiled."""
+    return getattr(function, "py_func", function)

@@ -13,20 +13,16 @@ import numpy as np
 
 from ksmlab_core.mm import doors, prctl
 from ksmlab_core.mm import mm_types as t
+from ksmlab_core.mm._jit import plain
+from ksmlab_core.mm.anon_vma import anon_vma_clone, anon_vma_fork, anon_vma_unlink, mergeable_vmas
 from ksmlab_core.mm.errno import EAGAIN, EINVAL, ENOMEM, OK
 from ksmlab_core.mm.page_alloc import fail_now
-from ksmlab_core.mm.rmap import anon_vma_link, anon_vma_unlink
 from ksmlab_core.mm.state import State
 
 NO_ADVICE_FLAGS = prctl.INCOMPATIBLE | t.VM_MERGEABLE
 FIRST_VPN = 16
 GAP = 16  # pages between two areas
 _NOTHING_READ = {"ra_address": 0, "ra_window": 0, "ra_hits": 4}  # of an area that nothing was swapped in to
-
-
-def _plain(function: Any) -> Any:
-    """The uncompiled form of a function that itself calls nothing compiled."""
-    return getattr(function, "py_func", function)
 
 
 class AddressSpaces:
@@ -114,7 +110,7 @@ class AddressSpaces:
             before = next(v for v in self.vmas(mm) if m.vma.vm_next[v] == vma)
             m.vma.vm_next[before] = m.vma.vm_next[vma]
         if m.vma.anon_vma[vma] != t.NONE:
-            _plain(anon_vma_unlink)(m, vma)
+            anon_vma_unlink(m, vma)
         m.vma.mm[vma] = t.NONE
         m.vma.anon_vma[vma] = t.NONE
         self._free_vmas.append(vma)
@@ -142,15 +138,13 @@ class AddressSpaces:
             vm_end=int(m.vma.vm_end[vma]),
             vm_pgoff=int(m.vma.vm_pgoff[vma]) + offset,
             vm_flags=int(m.vma.vm_flags[vma]),
-            anon_vma=int(m.vma.anon_vma[vma]),
             node=int(m.vma.node[vma]),
             **_NOTHING_READ,
             pte_base=int(m.vma.pte_base[vma]) + offset,
         )
         m.vma.vm_end[vma] = address
         self._insert_vma(mm, upper)
-        if m.vma.anon_vma[upper] != t.NONE:
-            _plain(anon_vma_link)(m, upper)
+        anon_vma_clone(m, upper, vma)
         self._claim_ptes(upper)
         return upper
 
@@ -170,6 +164,22 @@ class AddressSpaces:
                 m = self.state.m
             found.append(vma)
         return found
+
+    def _rejoin(self, mm: int, start: int, end: int) -> None:
+        """Make one of neighbouring areas in and around [start, end) that differ in nothing any more (``vma_merge``)."""
+        low = t.NONE
+        for vma in list(self.vmas(mm)):
+            m = self.state.m
+            if m.vma.vm_start[vma] > end:
+                return
+            if m.vma.vm_end[vma] >= start and low != t.NONE and mergeable_vmas(m, low, vma):
+                m.vma.vm_end[low] = m.vma.vm_end[vma]
+                if m.vma.anon_vma[low] == t.NONE:
+                    anon_vma_clone(m, low, vma)
+                self._remove_vma(mm, vma)
+                self._claim_ptes(low)
+            else:
+                low = vma
 
     def _parts(self, mm: int, start: int, end: int) -> list[tuple[int, int, int]]:
         """(area, first pte, last pte + 1) of what is mapped in [start, end), nothing being cut."""
@@ -271,6 +281,7 @@ class AddressSpaces:
             else:
                 m.vma.vm_flags[vma] &= ~t.VM_WRITE
                 m.pte_flags[first:last] &= np.uint8(0xFF ^ t.PTE_WRITE)
+        self._rejoin(mm, start, start + pages)
         return OK
 
     def mremap(self, mm: int, start: int, pages: int) -> int:
@@ -300,14 +311,12 @@ class AddressSpaces:
             vm_end=int(m.vma.vm_end[vma]) + distance,
             vm_pgoff=int(m.vma.vm_pgoff[vma]) + (distance if untouched else 0),
             vm_flags=int(m.vma.vm_flags[vma]),
-            anon_vma=int(m.vma.anon_vma[vma]),
             node=int(m.vma.node[vma]),
             **_NOTHING_READ,
             pte_base=first,
         )
         self._insert_vma(mm, new)
-        if not untouched:
-            _plain(anon_vma_link)(m, new)
+        anon_vma_clone(m, new, vma)
         self._remove_vma(mm, vma)
         self._claim_ptes(new)
         m.pte.rmap_item[first:last] = t.NONE  # the items are of the old address, where nothing is any more
@@ -328,11 +337,12 @@ class AddressSpaces:
             high = min(start + pages, int(m.vma.vm_end[vma]))
             for part in self._isolate_range(mm, low, high):
                 self.state.m.vma.vm_flags[part] |= t.VM_MERGEABLE
+        self._rejoin(mm, start, start + pages)
         return OK if self._covered(mm, start, start + pages) else ENOMEM
 
     def ksm_enter(self, mm: int) -> bool:
         """Register a process with ksmd; False when no slot can be had."""
-        if _plain(fail_now)(self.state.m, t.FAIL_MM_SLOT):
+        if plain(fail_now)(self.state.m, t.FAIL_MM_SLOT):
             return False
         self._call(doors.KSM_ENTER, mm)
         return True
@@ -351,6 +361,7 @@ class AddressSpaces:
                 if self.unmerge_vma(part) != OK:
                     return EAGAIN
                 self.state.m.vma.vm_flags[part] &= ~t.VM_MERGEABLE
+        self._rejoin(mm, start, start + pages)
         return OK if self._covered(mm, start, start + pages) else ENOMEM
 
     def unmerge_vma(self, vma: int) -> int:
@@ -398,6 +409,7 @@ class AddressSpaces:
             self.make_room(min(last - first, int(m.sc[t.NR_FRAMES]) // 2))
             if self._resume(doors.MLOCK, first, last) != OK:
                 return EAGAIN
+        self._rejoin(mm, start, start + pages)
         return ENOMEM if gaps else OK
 
     def munlock(self, mm: int, start: int, pages: int) -> int:
@@ -405,6 +417,7 @@ class AddressSpaces:
         gaps = not self._covered(mm, start, start + pages)
         for vma in self._isolate_range(mm, start, start + pages):
             self._munlock_vma(vma)
+        self._rejoin(mm, start, start + pages)
         return ENOMEM if gaps else OK
 
     def _munlock_vma(self, vma: int) -> None:
@@ -444,16 +457,17 @@ class AddressSpaces:
             vm_end=int(m.vma.vm_end[source]),
             vm_pgoff=int(m.vma.vm_pgoff[source]),
             vm_flags=int(m.vma.vm_flags[source]) & ~t.VM_LOCKED,
-            anon_vma=int(m.vma.anon_vma[source]),
+            anon_vma=t.NONE,
             node=int(m.vma.node[source]),
             **_NOTHING_READ,
             pte_base=base,
         )
         self._insert_vma(child, vma)
         self._claim_ptes(vma)
-        if m.vma.anon_vma[vma] == t.NONE:
+        if m.vma.anon_vma[source] == t.NONE:
             return True
-        _plain(anon_vma_link)(m, vma)
+        self.state.reserve_anon_vmas(1)
+        anon_vma_fork(self.state.m, vma, source)
         return self._call(doors.COPY_PTES, first, base, last - first, parent, child) == last - first
 
     def exit(self, mm: int) -> None:

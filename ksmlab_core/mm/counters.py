@@ -74,6 +74,7 @@ MACHINE: Final = (
     "frames_used",
     "frames_free",
     "slots_used",
+    "slots_in_hand",
     "ksm_frames_mapped",
     "ksm_frames_unmapped",
     "swapcache_mapped",

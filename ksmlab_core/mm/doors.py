@@ -63,7 +63,6 @@ from ksmlab_core.mm.mm_types import (
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
-    SLOT_CACHE_ENABLED,
     SW_NODE_HOLDS_REF,
     SW_SWAPOFF_BY_MM,
     TICK,
@@ -345,15 +344,10 @@ def swapoff(
 ):
     """Empty the slots; (done, slot to go on at, where to start among the processes)."""
     m = as_memory(memory)
-    m.sc[SLOT_CACHE_ENABLED] = 0
     drain_swap_slots_cache(m)
-    done, slot, mm = False, 0, 0
     if m.sc[SW_SWAPOFF_BY_MM]:
-        done = unuse_by_mm(m, reserve)
-    else:
-        done, slot, mm = try_to_unuse(m, first, start_mm, reserve)
-    m.sc[SLOT_CACHE_ENABLED] = not done
-    return done, slot, mm
+        return unuse_by_mm(m, reserve), 0, 0
+    return try_to_unuse(m, first, start_mm, reserve)
 
 
 @door

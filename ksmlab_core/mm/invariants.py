@@ -142,6 +142,7 @@ class _View:
             for batch in range(t.NR_PVEC)
             for i in range(int(self.sc[t.PVEC_COUNT + batch]))
         ]
+        held += self.sc[t.MLOCK_BATCH : t.MLOCK_BATCH + int(self.sc[t.MLOCK_BATCH_COUNT])].tolist()
         return np.bincount(held, minlength=self.nr_frames) if held else np.zeros(self.nr_frames, np.int64)
 
     def nodes(self) -> Any:
@@ -356,7 +357,7 @@ def _inv8_anon_vmas(v: _View) -> Iterator[Violation]:
     ptes = v.present[v.ksm[v.frames] & (v.m.pte.rmap_item[v.present] != t.NONE)]
     items = v.m.pte.rmap_item[ptes]
     listed = (v.m.item.state[items] == t.ITEM_STABLE) & (v.m.item.head[items] == v.m.frame.mapping[v.target[ptes]])
-    held, wanted = v.m.item.anon_vma[items], v.m.vma.anon_vma[v.m.pte.vma[ptes]]
+    held, wanted = v.m.item.anon_vma[items], v.m.vma.own_anon_vma[v.m.pte.vma[ptes]]
     for item in items[listed & (held != wanted)][:4]:
         yield Violation("INV-8", f"item {item}", f"holds anon_vma {v.m.item.anon_vma[item]}, its area has another")
 

@@ -317,7 +317,11 @@ def _upgrade_page(m, page):
 
 @jit
 def _transfer_mlock(m, page, kpage):
-    """The lock of a VM_LOCKED area moves from the page that left to the KSM page (R-MERGE-7)."""
+    """The lock of a VM_LOCKED area moves from the page that left to the KSM page (R-MERGE-7, R-B-MLOCK-1)."""
+    if m.sc[SW_MLOCK_BY_MAPPING]:
+        mlock_vma_page(m, kpage)
+        munlock_vma_page(m, page)
+        return
     munlock_vma_page(m, page)
     if not m.frame.pg[kpage] & PG_MLOCKED:
         if m.sc[SW_ALLOC_ON_FIRST_MERGE]:
@@ -373,6 +377,8 @@ def _try_to_merge_with_zero_page(m, item, page):
     ksm_map_zero_page(m, p)
     m.mm.rss[m.vma.mm[vma]] -= 1
     _put_replaced_page(m, page)
+    if m.vma.vm_flags[vma] & VM_LOCKED and m.sc[SW_MLOCK_BY_MAPPING]:
+        munlock_vma_page(m, page)
     return True
 
 
@@ -381,7 +387,7 @@ def _try_to_merge_with_ksm_page(m, item, page, kpage):
     vma = _vma_of(m, item)
     merged = vma != NONE and _try_to_merge_one_page(m, vma, page, kpage)
     if merged and m.sc[ITEM_ANON_VMAS]:
-        m.item.anon_vma[item] = m.vma.anon_vma[vma]
+        m.item.anon_vma[item] = m.vma.own_anon_vma[vma]
     return merged
 
 

@@ -7,6 +7,9 @@ from ksmlab_core.mm.mm_types import (
     LRU_ACTIVE_ANON,
     LRU_INACTIVE_ANON,
     LRU_UNEVICTABLE,
+    MLOCK_BATCH,
+    MLOCK_BATCH_COUNT,
+    MLOCK_BATCH_SIZE,
     NR_MLOCK,
     PAGEVEC_SIZE,
     PG_ACTIVE,
@@ -66,6 +69,34 @@ def pagevec_move_tail(m):
         put_page(m, m.sc[PVEC + PVEC_ROTATE * PAGEVEC_SIZE + i])
 
 
+@jit
+def mlock_drain(m):
+    """Let go of the pages in the batch of mlock and munlock; those that are locked move to the unevictable list."""
+    n = m.sc[MLOCK_BATCH_COUNT]
+    m.sc[MLOCK_BATCH_COUNT] = 0
+    for i in range(n):
+        page = m.sc[MLOCK_BATCH + i]
+        if m.frame.pg[page] & (PG_MLOCKED | PG_UNEVICTABLE) == PG_MLOCKED and isolate_lru_page(m, page):
+            putback_lru_page(m, page)
+        put_page(m, page)
+
+
+@jit
+def mlock_batch_add(m, page):
+    """A page was locked or unlocked: hold it until the batch is drained, where the kernel has one (R-B-MLOCK-1).
+
+    What the kernel does at the drain to a page that was unlocked is done already.
+    """
+    if m.sc[MLOCK_BATCH_SIZE] == 0:
+        return
+    get_page(m, page)
+    n = m.sc[MLOCK_BATCH_COUNT]
+    m.sc[MLOCK_BATCH + n] = page
+    m.sc[MLOCK_BATCH_COUNT] = n + 1
+    if n + 1 == m.sc[MLOCK_BATCH_SIZE]:
+        mlock_drain(m)
+
+
 @inlined
 def _activate_now(m, page):
     if (m.frame.pg[page] & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE)) == PG_LRU:
@@ -75,7 +106,7 @@ def _activate_now(m, page):
         m.sc[PGACTIVATE] += 1
 
 
-@jit
+@inlined
 def _activate_page_drain(m):
     n = m.sc[PVEC_COUNT + PVEC_ACTIVATE]
     m.sc[PVEC_COUNT + PVEC_ACTIVATE] = 0
@@ -92,6 +123,8 @@ def lru_add_drain(m):
     pagevec_move_tail(m)
     if m.sc[PVEC_COUNT + PVEC_ACTIVATE]:
         _activate_page_drain(m)
+    if m.sc[MLOCK_BATCH_COUNT] > 0:
+        mlock_drain(m)
 
 
 @inlined
@@ -163,6 +196,7 @@ def page_evictable_in(m, page, vma):
     m.frame.pg[page] |= PG_MLOCKED
     m.sc[NR_MLOCK] += 1
     m.sc[UNEVICTABLE_PGMLOCKED] += 1
+    mlock_batch_add(m, page)
     return False
 
 

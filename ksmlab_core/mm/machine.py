@@ -60,6 +60,7 @@ _SWITCH_SCALARS = {
     "refault_activates": t.SLOT_SHADOWS,
     "activate_batch": t.SW_ACTIVATE_BATCH,
     "pin_references": t.SW_PIN_REFERENCES,
+    "anon_vma_chains": t.SW_ANON_VMA_CHAINS,
 }
 _SWITCHED_ON = {
     "rmap_mode": "anon_vma",
@@ -159,6 +160,7 @@ class Machine(AddressSpaces):
         sc = self.sc
         for name, scalar in _SWITCH_SCALARS.items():
             sc[scalar] = int(self.kernel.switches[name] == _SWITCHED_ON.get(name, True))
+        sc[t.MLOCK_BATCH_SIZE] = self.kernel.switches["mlock_batch"]
         for name, cost in resolve_costs(costs).items():
             sc[cost_scalar(name)] = cost
         sc[t.PAGE_CLUSTER] = 3
@@ -486,11 +488,11 @@ class Machine(AddressSpaces):
         sc = self.sc
         if not sc[t.SWAP_ON]:
             return EINVAL
-        sc[t.SWAP_ON] = 0
+        sc[t.SWAP_ON] = sc[t.SLOT_CACHE_ENABLED] = 0
         done, _slot, _start = doors.swapoff(*self.state.doors, 1, t.MM_HEAD, 1)
         if done:
             return OK
-        sc[t.SWAP_ON] = 1
+        sc[t.SWAP_ON] = sc[t.SLOT_CACHE_ENABLED] = 1
         return ENOMEM
 
     # -- levers of scripts ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ksmlab_core.mm._jit import inlined, jit
+from ksmlab_core.mm.anon_vma import anon_vma_prepare
 from ksmlab_core.mm.lru import add_page_to_unevictable_list, lru_add_drain, lru_cache_add_lru, page_evictable_in
 from ksmlab_core.mm.mlock import clear_page_mlock, munlock_vma_page
 from ksmlab_core.mm.mm_types import (
@@ -66,7 +67,6 @@ from ksmlab_core.mm.page_alloc import (
 )
 from ksmlab_core.mm.readahead import found_in_cache, read_around
 from ksmlab_core.mm.rmap import (
-    anon_vma_prepare,
     linear_page_index,
     mlock_vma_page,
     page_add_anon_rmap,
@@ -275,7 +275,7 @@ def _join_node(m, p, node):
         return
     remove_rmap_item_from_tree(m, item)
     if m.sc[ITEM_ANON_VMAS]:
-        m.item.anon_vma[item] = m.vma.anon_vma[m.pte.vma[p]]
+        m.item.anon_vma[item] = m.vma.own_anon_vma[m.pte.vma[p]]
     stable_tree_append(m, item, node)
 
 

@@ -193,7 +193,9 @@ VMA = np.dtype(
         ("vm_end", np.int32),  # vpn, exclusive
         ("vm_pgoff", np.int32),  # linear index of vm_start; survives mremap
         ("vm_flags", np.int32),
-        ("anon_vma", np.int32),  # NONE until the first anon fault
+        ("anon_vma", np.int32),  # the root of its anon_vmas; NONE until the first anon fault
+        ("own_anon_vma", np.int32),  # the one that its ksmd items hold, and ...
+        ("last_anon_vma", np.int32),  # ... the last that it is linked to: both the root unless a fork made the area
         ("pte_base", np.int32),  # pte of vm_start
         ("vm_next", np.int32),  # next vma of the process
         ("node", np.int32),  # NUMA node that its pages are to come from, or NONE: the first
@@ -206,7 +208,19 @@ VMA = np.dtype(
     align=True,
 )
 
-ANON_VMA = np.dtype([("first", np.int32), ("last", np.int32)], align=True)
+ANON_VMA = np.dtype(
+    [
+        ("first", np.int32),  # of a root: its areas and those that forks made of them
+        ("last", np.int32),
+        ("root", np.int32),  # itself, or (2.6.34) that of the area which a fork copied
+        ("before", np.int32),  # an area linked to this one is linked to that one too; NONE for a root
+        ("parent", np.int32),  # own_anon_vma of the area that was copied; a root is its own
+        ("nr_children", np.int32),  # that have areas, itself included in a root
+        ("nr_own", np.int32),  # areas whose own_anon_vma it is
+        ("nr_vmas", np.int32),  # areas that are linked to it
+    ],
+    align=True,
+)
 
 # --------------------------------------------------------------------------------------------------------------
 # LRU lists and page batches
@@ -218,6 +232,7 @@ PAGEVEC_SIZE = 14
 PVEC_ROTATE = 2  # the batches: to the inactive list, to the active list, to be rotated to the inactive tail, ...
 PVEC_ACTIVATE = 3  # ... to be moved from the inactive list to the active one
 NR_PVEC = 4
+MAX_MLOCK_BATCH = 31
 
 MAX_NUMNODES = 8
 SWAP_CLUSTER_MAX = 32
@@ -256,6 +271,11 @@ for _ in range(NR_PVEC - 1):
 PVEC = next(_scalar)  # NR_PVEC x PAGEVEC_SIZE frames
 for _ in range(NR_PVEC * PAGEVEC_SIZE - 1):
     next(_scalar)
+MLOCK_BATCH_SIZE = next(_scalar)  # pages that the batch of mlock and munlock holds when it is full; 0: there is none
+MLOCK_BATCH_COUNT = next(_scalar)
+MLOCK_BATCH = next(_scalar)  # MAX_MLOCK_BATCH frames, of which one may be there several times
+for _ in range(MAX_MLOCK_BATCH - 1):
+    next(_scalar)
 NR_WRITEBACK = next(_scalar)  # pages under writeback, in scratch until end_writeback
 
 ITEM_ANON_VMAS = next(_scalar)  # 1: the field item.anon_vma is kept (layout.OPTIONAL)
@@ -281,12 +301,6 @@ SLOT_CACHE_ACTIVE = next(_scalar)  # 1 while there is enough free swap to keep s
 SLOT_CACHE_NEXT = next(_scalar)  # place in SLOT_CACHE of the next slot to be given out
 SLOT_CACHE_NR = next(_scalar)  # how many there are from there on
 SLOT_CACHE_NR_RETURNED = next(_scalar)
-SLOT_CACHE = next(_scalar)  # slots in hand to be given out
-for _ in range(SWAP_SLOTS_CACHE_SIZE - 1):
-    next(_scalar)
-SLOT_CACHE_RETURNED = next(_scalar)  # slots in hand to be given back
-for _ in range(SWAP_SLOTS_CACHE_SIZE - 1):
-    next(_scalar)
 NONRESIDENT_AGE = next(_scalar)  # pages evicted and activated so far: the clock of refaults (workingset.py)
 NR_FILE_PAGES = next(_scalar)  # pages of files in memory, outside the frames
 PAGE_CLUSTER = next(_scalar)  # log2 of the readahead window in slots
@@ -378,6 +392,7 @@ SW_MLOCK_POPULATES = next(_scalar)
 SW_SLOT_CACHE = next(_scalar)
 SW_ACTIVATE_BATCH = next(_scalar)
 SW_PIN_REFERENCES = next(_scalar)
+SW_ANON_VMA_CHAINS = next(_scalar)
 
 # Decisions that compiled code leaves to a policy (door.py).
 ASK_SWAPIN = next(_scalar)  # 1 = stop at swap-ins whose page may be needed in more than one place
@@ -448,6 +463,12 @@ TIME_STALL = next(_scalar)
 TIME_KSWAPD = next(_scalar)
 TIME_DIRECT = next(_scalar)
 TIME_SWAP_WRITE = next(_scalar)
+SLOT_CACHE = next(_scalar)  # slots in hand to be given out
+for _ in range(SWAP_SLOTS_CACHE_SIZE - 1):
+    next(_scalar)
+SLOT_CACHE_RETURNED = next(_scalar)  # slots in hand to be given back
+for _ in range(SWAP_SLOTS_CACHE_SIZE - 1):
+    next(_scalar)
 NR_SCALARS = next(_scalar)
 
 

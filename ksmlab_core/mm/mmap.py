@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from ksmlab_core.mm._jit import jit
-from ksmlab_core.mm.lru import lru_add_drain, mark_page_accessed
+from ksmlab_core.mm.lru import lru_add_drain, mark_page_accessed, mlock_drain
 from ksmlab_core.mm.memory import VM_FAULT_ERROR, VM_FAULT_WRITE, handle_mm_fault
 from ksmlab_core.mm.mlock import munlock_vma_page
 from ksmlab_core.mm.mm_types import (
     NONE,
     PG_DIRTY,
+    PG_MLOCKED,
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SWAP,
     PTE_WRITE,
+    SW_MLOCK_BY_MAPPING,
     VM_WRITE,
     ZERO_PAGE,
 )
@@ -45,6 +47,7 @@ def munlock_pte_range(m, first, last):
     for p in range(first, last):
         if m.pte_flags[p] & PTE_PRESENT and m.pte_target[p] != ZERO_PAGE:
             munlock_vma_page(m, m.pte_target[p])
+    mlock_drain(m)
 
 
 @jit
@@ -62,12 +65,23 @@ def _make_present(m, p, write):
 
 
 @jit
+def _mlock_present(m, first, last):
+    """Lock what is there already, before anything is faulted in."""
+    for p in range(first, last):
+        if m.pte_flags[p] & PTE_PRESENT and m.pte_target[p] != ZERO_PAGE:
+            mlock_vma_page(m, m.pte_target[p])
+    mlock_drain(m)
+
+
+@jit
 def mlock_pte_range(m, first, last):
     """Fault a range in, for write where it may be written, and lock its pages (R-MLOCK-1).
 
     Returns the pte to go on at: `last`, or the first one that could not be faulted in.
     """
     lru_add_drain(m)
+    if m.sc[SW_MLOCK_BY_MAPPING]:
+        _mlock_present(m, first, last)
     start = first
     while start < last:
         end = min(start + 16, last)
@@ -81,7 +95,8 @@ def mlock_pte_range(m, first, last):
             mark_page_accessed(m, page)
         lru_add_drain(m)
         for p in range(start, end):
-            if m.pte_target[p] != ZERO_PAGE:
-                mlock_vma_page(m, m.pte_target[p])
+            page = m.pte_target[p]
+            if page != ZERO_PAGE and not m.frame.pg[page] & PG_MLOCKED:
+                mlock_vma_page(m, page)
         start = end
     return last

@@ -8,6 +8,7 @@ from ksmlab_core.mm.lru import (
     add_page_to_unevictable_list,
     isolate_lru_page,
     lru_cache_add_lru,
+    mlock_batch_add,
     page_evictable_in,
     putback_lru_page,
 )
@@ -16,11 +17,10 @@ from ksmlab_core.mm.mm_types import (
     FAIL_FALLBACK_VMA,
     FALLBACK_VMA_USED,
     LRU_ACTIVE_ANON,
+    MLOCK_BATCH_SIZE,
     MM_HEAD,
     NONE,
     NR_ANON_PAGES,
-    NR_ANON_VMAS,
-    NR_ANON_VMAS_FREE,
     NR_MLOCK,
     PAGE_MAPPING_ANON,
     PAGE_MAPPING_FLAGS,
@@ -129,74 +129,6 @@ def page_check_address(m, page, p):
 
 
 # --------------------------------------------------------------------------------------------------------------
-# anon_vma
-
-
-@jit
-def anon_vma_link(m, vma):
-    """Append a vma to the list of its anon_vma."""
-    av = m.vma.anon_vma[vma]
-    last = m.anon.last[av]
-    m.vma.anon_prev[vma] = last
-    m.vma.anon_next[vma] = NONE
-    if last == NONE:
-        m.anon.first[av] = vma
-    else:
-        m.vma.anon_next[last] = vma
-    m.anon.last[av] = vma
-
-
-@jit
-def anon_vma_unlink(m, vma):
-    av = m.vma.anon_vma[vma]
-    before = m.vma.anon_prev[vma]
-    after = m.vma.anon_next[vma]
-    if before == NONE:
-        m.anon.first[av] = after
-    else:
-        m.vma.anon_next[before] = after
-    if after == NONE:
-        m.anon.last[av] = before
-    else:
-        m.vma.anon_prev[after] = before
-
-
-@jit
-def _mergeable_neighbours(m, low, high):
-    """May these two adjacent vmas share one anon_vma (``find_mergeable_anon_vma``)?"""
-    v = m.vma
-    if v.vm_end[low] != v.vm_start[high] or (v.vm_flags[low] ^ v.vm_flags[high]) & ~1:
-        return False
-    return v.vm_pgoff[high] == v.vm_pgoff[low] + v.vm_end[low] - v.vm_start[low]
-
-
-@jit
-def anon_vma_prepare(m, vma):
-    """Give a vma its anon_vma at the first anon fault: a compatible neighbour's, or a new one (R-OBJ-6)."""
-    v = m.vma
-    if v.anon_vma[vma] != NONE:
-        return
-    av = NONE
-    near = v.vm_next[vma]
-    if near != NONE and v.anon_vma[near] != NONE and _mergeable_neighbours(m, vma, near):
-        av = v.anon_vma[near]
-    if av == NONE:
-        near = m.mm.mmap[v.mm[vma]]
-        while near != NONE and near != vma:
-            if v.vm_next[near] == vma and v.anon_vma[near] != NONE and _mergeable_neighbours(m, near, vma):
-                av = v.anon_vma[near]
-            near = v.vm_next[near]
-    if av == NONE:
-        av = m.sc[NR_ANON_VMAS]
-        m.sc[NR_ANON_VMAS] += 1
-        m.sc[NR_ANON_VMAS_FREE] -= 1
-        m.anon.first[av] = NONE
-        m.anon.last[av] = NONE
-    v.anon_vma[vma] = av
-    anon_vma_link(m, vma)
-
-
-# --------------------------------------------------------------------------------------------------------------
 # Adding and removing mappings
 
 
@@ -251,6 +183,15 @@ def use_fallback_vma(m):
         m.sc[FALLBACK_VMA_USED] += 1
 
 
+@inlined
+def _linked(m, vma, anon_vma):
+    """Is an area of the same root linked to this anon_vma? Those of a child are not linked to the parent's areas."""
+    av = m.vma.last_anon_vma[vma]
+    while av != anon_vma and av != NONE:
+        av = m.anon.before[av]
+    return av != NONE
+
+
 @jit
 def covering_vma(m, item, vma, forks):
     """`vma`, or the next of its anon_vma, that covers the item's address; NONE when there is no more.
@@ -260,7 +201,7 @@ def covering_vma(m, item, vma, forks):
     address = m.item.address[item]
     while vma != NONE:
         inside = m.vma.vm_start[vma] <= address and address < m.vma.vm_end[vma]
-        if inside and (m.vma.mm[vma] != m.item.mm[item]) == (forks != 0):
+        if inside and (m.vma.mm[vma] != m.item.mm[item]) == (forks != 0) and _linked(m, vma, m.item.anon_vma[item]):
             break
         vma = m.vma.anon_next[vma]
     return vma
@@ -268,7 +209,7 @@ def covering_vma(m, item, vma, forks):
 
 @jit
 def first_covering_vma(m, item, forks):
-    return covering_vma(m, item, m.anon.first[m.item.anon_vma[item]], forks)
+    return covering_vma(m, item, m.anon.first[m.anon.root[m.item.anon_vma[item]]], forks)
 
 
 @jit
@@ -294,13 +235,19 @@ def join_mmlist(m, mm, after):
 
 @jit
 def mlock_vma_page(m, page):
-    """Mark a page mlocked and move it to the unevictable list."""
+    """A locked area maps a page: mark it mlocked and move it to the unevictable list, at once or with others."""
+    _mlock_page(m, page)
+    mlock_batch_add(m, page)
+
+
+@jit
+def _mlock_page(m, page):
     if m.frame.pg[page] & PG_MLOCKED:
         return
     m.frame.pg[page] |= PG_MLOCKED
     m.sc[NR_MLOCK] += 1
     m.sc[UNEVICTABLE_PGMLOCKED] += 1
-    if isolate_lru_page(m, page):
+    if m.sc[MLOCK_BATCH_SIZE] == 0 and isolate_lru_page(m, page):
         putback_lru_page(m, page)
 
 
@@ -310,10 +257,14 @@ def _try_to_unmap_one(m, page, p, vm_flags, flags):
     if not page_check_address(m, page, p):
         return SWAP_AGAIN
     if not flags & TTU_IGNORE_MLOCK:
+        munlock = flags & TTU_ACTION_MASK == TTU_MUNLOCK
         if vm_flags & VM_LOCKED:
-            mlock_vma_page(m, page)
+            if munlock:
+                _mlock_page(m, page)
+            else:
+                mlock_vma_page(m, page)
             return SWAP_MLOCK
-        if flags & TTU_ACTION_MASK == TTU_MUNLOCK:
+        if munlock:
             return SWAP_AGAIN
     if not flags & TTU_IGNORE_ACCESS and m.pte_flags[p] & PTE_YOUNG:
         m.pte_flags[p] &= 0xFF ^ PTE_YOUNG
@@ -417,7 +368,7 @@ def try_to_munlock(m, page):
     vma = m.anon.first[av]
     while vma != NONE:
         if m.vma.vm_flags[vma] & VM_LOCKED and page_check_address(m, page, vma_pte(m, page, vma)):
-            mlock_vma_page(m, page)
+            _mlock_page(m, page)
             return SWAP_MLOCK
         vma = m.vma.anon_next[vma]
     return SWAP_AGAIN

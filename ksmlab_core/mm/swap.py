@@ -300,8 +300,10 @@ def read_swap_cache_async(m, e):
         return NONE
     m.frame.pg[page] |= PG_SWAPBACKED
     _add_to_swap_cache(m, page, e)
-    again = m.sc[SLOT_SHADOWS] != 0 and workingset_refault(m, e)
-    lru_cache_add_lru(m, page, LRU_ACTIVE_ANON if again else LRU_INACTIVE_ANON)
+    if m.sc[SLOT_SHADOWS] and workingset_refault(m, e):
+        lru_cache_add_lru(m, page, LRU_ACTIVE_ANON)
+    else:
+        lru_cache_add_lru(m, page, LRU_INACTIVE_ANON)
     _swap_readpage(m, page, e)
     return page
 

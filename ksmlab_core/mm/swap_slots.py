@@ -25,7 +25,7 @@ _ACTIVATE = 5 * SWAP_SLOTS_CACHE_SIZE
 _DEACTIVATE = 2 * SWAP_SLOTS_CACHE_SIZE
 
 
-@jit
+@inlined
 def _give_back_returned(m):
     for i in range(m.sc[SLOT_CACHE_NR_RETURNED]):
         swap_entry_free(m, m.sc[SLOT_CACHE_RETURNED + i])
@@ -57,7 +57,7 @@ def check_cache_active(m):
     return m.sc[SLOT_CACHE_ACTIVE] != 0
 
 
-@jit
+@inlined
 def _return_slot(m, e):
     if not (m.sc[SLOT_CACHE_ACTIVE] and m.sc[SLOT_CACHE_ENABLED]):
         swap_entry_free(m, e)

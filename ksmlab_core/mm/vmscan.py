@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ksmlab_core.mm._jit import inlined, jit
 from ksmlab_core.mm._memory import FETCH_AHEAD, prefetch
-from ksmlab_core.mm.lru import isolate_lru_page, lru_add_drain, page_evictable, putback_lru_page
+from ksmlab_core.mm.lru import isolate_lru_page, lru_add_drain, mlock_drain, page_evictable, putback_lru_page
 from ksmlab_core.mm.mm_types import (
     COST_RECLAIM_PAGE,
     DEF_PRIORITY,
@@ -393,6 +393,7 @@ def shrink_zone(m, priority, nr_to_reclaim):
 def try_to_free_pages(m, target):
     """Shrink from priority 12 to 0 until `target` frames are free; frames freed (R-RECL-2)."""
     before = m.sc[NR_FREE]
+    mlock_drain(m)
     for priority in range(DEF_PRIORITY, -1, -1):
         if m.sc[NR_FREE] >= target:
             break

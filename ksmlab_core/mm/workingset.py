@@ -7,7 +7,7 @@ the active list.
 
 from __future__ import annotations
 
-from ksmlab_core.mm._jit import inlined, jit
+from ksmlab_core.mm._jit import inlined
 from ksmlab_core.mm.mm_types import (
     LRU_ACTIVE_ANON,
     LRU_COUNT,
@@ -35,7 +35,7 @@ def workingset_eviction(m, e):
     workingset_age_nonresident(m)
 
 
-@jit
+@inlined
 def workingset_refault(m, e):
     """The slot's page is being read: True if it comes back early enough to be active."""
     shadow = m.slot.shadow[e]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -125,7 +127,15 @@ def load_registry(plugins: Sequence[str] = (), base_dir: Path | None = None, aut
     Raises:
         PluginRejected: a plugin cannot be imported, is wrong, or claims a name that is taken.
     """
-    return Registry(loader.providers([str(plugin) for plugin in plugins], base_dir, autoload))
+    if plugins:
+        return Registry(loader.providers([str(plugin) for plugin in plugins], base_dir, autoload))
+    return _installed(autoload, os.environ.get(loader.AUTOLOAD), tuple(sys.path))
+
+
+@cache
+def _installed(autoload: bool, _allowed: str | None, _path: tuple[str, ...]) -> Registry:
+    """What there is without any plugin being named: loaded once for hundreds of files."""
+    return Registry(loader.providers([], None, autoload))
 
 
 def _call(provider: Provider, kind: Kind, function: Any) -> Any:

@@ -21,12 +21,14 @@ def _machine_metrics(machine: Machine, mapped: tuple[int, int]) -> dict[str, int
     ksm = used & ((pg & t.PAGE_MAPPING_FLAGS) == t.PAGE_MAPPING_FLAGS)
     cached = used & ((pg & t.PG_SWAPCACHE) != 0)
     free = int(sc[t.NR_FREE])
+    in_hand = int(sc[t.SLOT_CACHE_NR] + sc[t.SLOT_CACHE_NR_RETURNED])
     return {
         "machine.frames_mapped": mapped[0],
         "machine.slots_mapped": mapped[1],
         "machine.frames_used": int(sc[t.NR_FRAMES]) - free,
         "machine.frames_free": free,
-        "machine.slots_used": int(sc[t.SWAP_INUSE]),
+        "machine.slots_used": int(sc[t.SWAP_INUSE]) - in_hand,
+        "machine.slots_in_hand": in_hand,
         "machine.ksm_frames_mapped": int(np.count_nonzero(ksm & (mapcount > 0))),
         "machine.ksm_frames_unmapped": int(np.count_nonzero(ksm & (mapcount == 0))),
         "machine.swapcache_mapped": int(np.count_nonzero(cached & (mapcount > 0))),

@@ -107,7 +107,7 @@ def row_now(
         "swps": str(slots),
         "ksm": f"{mach['ksm_frames_mapped']}/{mach['ksm_frames_unmapped']}",
         "swcache": f"{mach['swapcache_mapped']}/{mach['swapcache_unmapped']}",
-        "used": str(mach["slots_used"]),
+        "used": str(mach["slots_used"] + mach["slots_in_hand"]),
         "pages": pages,
     }
 
@@ -118,6 +118,7 @@ _MACHINE = (
     "swapcache_mapped",
     "swapcache_unmapped",
     "slots_used",
+    "slots_in_hand",
 )
 
 

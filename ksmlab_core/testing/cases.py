@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any, Final
 
 from ksmlab_core.experiment.plan import Step
-from ksmlab_core.mm.profile import PROFILES, SWITCHES, Profile, contradiction, profile
+from ksmlab_core.mm.profile import PROFILES, Profile, profile
+from ksmlab_core.mm.switches import SWITCHES, contradiction
 from ksmlab_core.policy.registry import load_registry
 from ksmlab_core.testing.anyhow import Anyhow
 from ksmlab_core.testing.dice import Dice

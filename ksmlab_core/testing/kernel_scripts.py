@@ -14,13 +14,13 @@ from ksmlab_core.experiment.plan import Step
 from ksmlab_core.mm.profile import profile
 from ksmlab_core.testing.cases import Case, Setting
 from ksmlab_core.testing.dice import Dice
-from ksmlab_core.testing.memory_writer import MOST_AREAS, MemoryWriter
+from ksmlab_core.testing.memory_writer import MOST_AREAS, MOST_PROCESSES, MemoryWriter
 from ksmlab_core.testing.places import Area
 
 WEIGHTS: Final = {
     "spawn": 2, "exit": 1.5, "fork": 3, "mmap": 4, "munmap": 2, "madvise": 5, "mprotect": 1.5, "mlock": 2,
     "munlock": 1.5, "mremap": 2, "write": 14, "touch": 6, "read": 10, "passes": 14, "pages": 4, "reclaim": 6,
-    "squeeze": 6, "swapoff": 1, "swapon": 5, "set": 3,
+    "squeeze": 6, "swapoff": 1, "swapon": 5, "set": 3, "locked_fork": 2, "child_first": 2,
 }  # fmt: skip
 """How often each kind of step is chosen, before a script's own taste."""
 KNOBS: Final = {
@@ -90,19 +90,47 @@ class KernelWriter(MemoryWriter):
 
     # -- processes and areas ----------------------------------------------------------------------------------
 
-    def _fork(self) -> None:
-        """A child of a process without locked areas.
+    def _fork_of(self, parent: str) -> str:
+        """A child: what is advised in its parent is advised in it; what is locked there is not."""
+        child = super()._fork_of(parent)
+        self.advised |= {(child, area) for process, area in self.advised if process == parent}
+        return child
 
-        A page that ksmd takes out of a locked area waits in a batch of ksmd's CPU to be unlocked, which holds a
-        reference: a child that shares it keeps it until a later pass. The simulated machine has no such batch.
-        """
-        if any(process in self.areas for process, _area in self.locked):
+    def _locked_fork(self) -> None:
+        """ksmd meets pages of a locked area that a child shares: each part may be missing."""
+        where = self._to_be_forked()
+        if where is None:
             return
-        before = set(self.areas)
-        super()._fork()
-        for child in set(self.areas) - before:
-            parent = self.steps[-1].args["process"]
-            self.advised |= {(child, area) for process, area in self.advised if process == parent}
+        process, name = where
+        if self.dice.chance(0.8):
+            self._advise_all(process, name)
+        if self.dice.chance(0.9):
+            self.locked.add((process, name))
+            self._add("mlock", process=[process], area=name, pages=None, returns=0)
+        self._fork_of(process)
+        self._passes()
+
+    def _child_first(self) -> None:
+        """ksmd finds a page through a child before it does through the parent, if ever, and reclaim looks for both."""
+        where = self._to_be_forked()
+        if where is None:
+            return
+        process, name = where
+        child = self._fork_of(process)
+        self._advise_all(child, name)
+        self._add("scan", passes=self.dice.between(1, 4), pages=None)
+        self._reclaim()
+        self._add("read", process=[process, child], area=name, pages=self.places.span([self.areas[child][name]]))
+
+    def _to_be_forked(self) -> tuple[str, str] | None:
+        """A process and one of its areas, if there may be one process more."""
+        where = self.places.somewhere(lambda area: not area.holes)
+        return None if where is None or len(self.areas) >= MOST_PROCESSES else (where[0][0], where[1])
+
+    def _advise_all(self, process: str, name: str) -> None:
+        """Let ksmd see all of an area."""
+        self.advised.add((process, name))
+        self._add("madvise", process=[process], area=name, pages=None, advice="mergeable", returns=0)
 
     def _mmap(self, flags: list[str] | None = None) -> None:
         """An area such as the kernel gives to anybody, sometimes locked or not to be written."""

@@ -80,12 +80,15 @@ class MemoryWriter:
             self._add("exit", process=gone)
 
     def _fork(self) -> None:
-        if not 0 < len(self.areas) < MOST_PROCESSES:
-            return
-        parent = self.dice.one(list(self.areas))
+        if 0 < len(self.areas) < MOST_PROCESSES:
+            self._fork_of(self.dice.one(list(self.areas)))
+
+    def _fork_of(self, parent: str) -> str:
+        """A child of this process; its name."""
         child = self.places.born()
         self.areas[child] = {name: area.copy() for name, area in self.areas[parent].items()}
         self._add("fork", process=parent, child=child)
+        return child
 
     def _mmap(self, flags: list[str] | None = None) -> None:
         dice = self.dice

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ksmlab_core.cli import main
+from tests.conftest import Outcome
 
 GOOD = """\
 experiment: before
@@ -28,42 +29,6 @@ workload:
     - scan: {passes: 2}
     - expect: {ksm.pages_sharing: 6}
 """
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command said and how it ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def complaints(self) -> list[str]:
-        """The lines on standard error, without the tracebacks of plugins."""
-        return self.err.split("Traceback (most recent call last):")[0].splitlines()
-
-    def refused(self, *lines: str) -> None:
-        """Bad input: status 2, nothing on standard output, these lines (or their beginnings) on standard error."""
-        assert (self.status, self.out) == (2, ""), self
-        self._said(lines)
-
-    def failed(self, *lines: str) -> None:
-        """A run failed: status 1, and these lines (or their beginnings) on standard error."""
-        assert self.status == 1, self
-        self._said(lines)
-
-    def _said(self, lines: Sequence[str]) -> None:
-        assert [said[: len(wanted)] for said, wanted in zip(self.complaints, lines, strict=False)] == list(lines), (
-            self.err
-        )
-        assert len(self.complaints) == len(lines), self.err
-        assert ours_in(self.err) == [], self.err
-
-
-def ours_in(text: str) -> list[str]:
-    """Lines of a traceback that lie in ksmlab's own files."""
-    return [line for line in text.splitlines() if line.strip().startswith("File ") and "ksmlab_core" in line]
 
 
 class Folder:
@@ -106,19 +71,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def ksmlab(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Calls a command in this process."""
-
-    def call(*words: str) -> Outcome:
-        capfd.readouterr()
-        status = main(words)
-        out, err = capfd.readouterr()
-        return Outcome(status, out, err)
-
-    return call
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ksmlab_core.cli import main
-from tests.bad_input.conftest import ours_in
+from tests.conftest import ours_in
 
 PRESSURE = """\
 experiment: asked

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from ksmlab_core.cli import main
-from tests.bad_input.conftest import ours_in
+from tests.conftest import ours_in
 
 HEAD = '''\
 """Bad workloads."""

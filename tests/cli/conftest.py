@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-from ksmlab_core.cli import main
 
 STORM = """\
 experiment: storm
@@ -24,15 +21,6 @@ measure: {every: 10ms}
 sweep:
   matrix: {policies.swapin: [kernel, remerge, defer]}
 """
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command said and how it ended."""
-
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -60,16 +48,3 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "storm.yaml").write_text(STORM)
     return tmp_path
-
-
-@pytest.fixture
-def ksmlab(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Calls a command in this process."""
-
-    def call(*words: str) -> Outcome:
-        capfd.readouterr()
-        status = main(words)
-        out, err = capfd.readouterr()
-        return Outcome(status, out, err)
-
-    return call

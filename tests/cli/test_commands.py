@@ -24,6 +24,7 @@ COMMANDS = [
     "schema",
     "capture",
     "report",
+    "compare",
     "sql",
     "reindex",
     "kernels",
@@ -170,7 +171,8 @@ def test_schema_is_json_and_knows_the_plugins(ksmlab: Ksmlab) -> None:
 
 
 def test_kernels_lists_profiles_and_switches(ksmlab: Ksmlab) -> None:
-    from ksmlab_core.mm.profile import PROFILES, SWITCHES
+    from ksmlab_core.mm.profile import PROFILES
+    from ksmlab_core.mm.switches import SWITCHES
 
     told = ksmlab("kernels")
     assert (told.status, told.err) == (0, "")

@@ -16,7 +16,7 @@ Ksmlab = Callable[..., "object"]
 @pytest.fixture
 def results(here: Path, ksmlab, simulated_by) -> Path:
     """The runs of the experiment, in `runs`."""
-    assert ksmlab("run", "storm.yaml").status == 0
+    assert ksmlab("run", "storm.yaml", "--json").status == 0
     return here / "runs"
 
 

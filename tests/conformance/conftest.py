@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from ksmlab_core.cli import main
 
 TWINS = """\
 experiment: {name}
@@ -35,21 +30,6 @@ workload:
 BLOCK = "conformance: {suite: mine, scenario: twins, rules: [R-CMP-5]}"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command said and how it ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The JSON document on standard output."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-
 @pytest.fixture
 def suite(tmp_path: Path) -> Callable[..., Path]:
     """Writes a file of two equal pages into a folder, with its block and what it expects of pages_sharing."""
@@ -62,16 +42,3 @@ def suite(tmp_path: Path) -> Callable[..., Path]:
         return file
 
     return write
-
-
-@pytest.fixture
-def ksmlab(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Calls a command in this process."""
-
-    def call(*words: object) -> Outcome:
-        capfd.readouterr()
-        status = main([str(word) for word in words])
-        out, err = capfd.readouterr()
-        return Outcome(status, out, err)
-
-    return call

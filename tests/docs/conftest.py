@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ksmlab_core.cli import main
+from tests.conftest import Outcome
 
 ROOT = Path(__file__).parents[2]
 SMALL = os.environ.get("NUMBA_DISABLE_JIT", "0") == "1" or bool(os.environ.get("KSMLAB_SMALL"))
@@ -121,24 +122,12 @@ def desk(
     return of
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command said and how it ended."""
-
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def ksmlab(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Calls a command in this process, in a folder."""
+def ksmlab(ksmlab: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Calls a command in a folder."""
 
     def call(folder: Path, *words: str) -> Outcome:
         monkeypatch.chdir(folder)
-        capfd.readouterr()
-        status = main(words)
-        out, err = capfd.readouterr()
-        return Outcome(status, out, err)
+        return ksmlab(*words)
 
     return call

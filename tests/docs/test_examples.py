@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.conftest import DOCUMENTS, ROOT, SMALL, SMALLER, Desk, Document, Outcome
+from tests.conftest import Outcome
+from tests.docs.conftest import DOCUMENTS, ROOT, SMALL, SMALLER, Desk, Document
 
 Ksmlab = Callable[..., Outcome]
 Desks = Callable[[Document], Desk]

@@ -225,8 +225,23 @@ def test_counts_are_of_distinct_frames_and_slots(monkeypatch: pytest.MonkeyPatch
         "process.a.resident_pages": 3, "process.a.swapped_pages": 1, "process.a.ksm_pages": 2,
         "process.b.resident_pages": 2, "process.b.swapped_pages": 2, "process.b.ksm_pages": 1,
     }  # fmt: skip
-    assert pagemap.reclaimable(pagemap.frames(of.values())) == 2
+    assert pagemap.reclaimable(pagemap.frames(of.values())).tolist() == [7, 8]
     assert pagemap.count({})["machine.frames_mapped"] == 0
+
+
+def test_what_reclaim_leaves_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KSM page on a list stays for good if it stays for long; one in a batch, or another page, has an outer cause."""
+    about = {
+        7: pagemap.KSM | pagemap.LRU | pagemap.SWAPCACHE, 8: pagemap.KSM, 9: pagemap.LRU | pagemap.SWAPCACHE,
+        10: pagemap.UNEVICTABLE | pagemap.SWAPCACHE,
+    }  # fmt: skip
+    look_up = lambda frames: np.array([about[int(one)] for one in frames], np.uint64)  # noqa: E731
+    monkeypatch.setattr(pagemap, "flags", look_up)
+    frames = np.array([7, 8, 9, 10], np.uint64)
+    assert pagemap.reclaimable(frames).tolist() == [7, 8, 9]
+    assert pagemap.swapcached(frames).tolist() == [7, 9]
+    assert [pagemap.listed_ksm(frames[i : i + 1]) for i in range(3)] == [True, False, False]
+    assert not pagemap.listed_ksm(frames[:3])
 
 
 def test_pages_sort_as_bytes_in_the_order_of_their_contents() -> None:

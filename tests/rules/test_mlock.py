@@ -187,3 +187,27 @@ def test_unmapping_a_locked_area_unlocks_its_pages(rig: Any, how: str) -> None:
     assert rig.sc[t.NR_MLOCK] == 0
     assert not rig.has(frame, t.PG_MLOCKED)
     assert b.frame() == frame
+
+
+def test_a_page_that_a_merge_locks_moves_when_the_batch_is_drained(machine: Any) -> None:
+    """R-MERGE-7, R-B-MLOCK-1: mlocked at once, unevictable after a drain, as T10-mlock-after of 6.1 shows."""
+    rig = machine(kernel="v6.1")
+    a, b = rig.merged()
+    a.mlock()
+    rig.scan_passes(1)
+    assert a.frame() == b.frame()
+    assert (rig.has(a.frame(), t.PG_MLOCKED), rig.has(a.frame(), t.PG_UNEVICTABLE)) == (True, False)
+    rig.drain()
+    assert rig.has(a.frame(), t.PG_UNEVICTABLE)
+
+
+def test_what_is_there_is_locked_before_it_is_looked_at(machine: Any) -> None:
+    """R-MLOCK-1, R-B-MLOCK-1: mlock marks a page as used; one that is unevictable by then is not made active."""
+    rig = machine(kernel="v6.1")
+    a, _b = rig.merged()
+    a.mprotect(False)
+    assert rig.has(a.frame(), t.PG_REFERENCED)
+    a.mlock()
+    assert rig.has(a.frame(), t.PG_REFERENCED)
+    a.munlock()
+    assert (rig.has(a.frame(), t.PG_REFERENCED), rig.has(a.frame(), t.PG_ACTIVE)) == (True, False)

@@ -185,11 +185,44 @@ def test_compatible_neighbours_share_an_anon_vma(rig, first):
     """R-OBJ-6: two halves that differ only in VM_WRITE take one anon_vma, whichever is touched first."""
     a = rig.process(pages=2, mergeable=False)
     a.mprotect(False, range(1))
-    a.mprotect(True, range(1))
+    rig.m.vma.vm_flags[a.vma(0)] |= t.VM_WRITE  # the system call would make one area of them again
     a.write(1, first)
     a.write(2, 1 - first)
     assert a.vma(0) != a.vma(1)
     assert rig.m.vma.anon_vma[a.vma(0)] == rig.m.vma.anon_vma[a.vma(1)]
+
+
+def test_parts_of_an_area_that_are_alike_again_are_one_area(rig):
+    """R-OBJ-6, R-FORK-1: so a fork copies what one of them holds if the other has an anon_vma."""
+    a = rig.process(pages=3, mergeable=False)
+    a.munlock(range(1, 2))
+    assert a.vma(0) == a.vma(1) == a.vma(2)
+    a.mlock(range(2, 3))
+    a.munlock(range(2, 3))
+    a.read(0)
+    child = a.forked()
+    assert a.vma(0) == a.vma(2)
+    assert child.vma(0) == child.vma(2)
+    assert child.frame(0) == t.ZERO_PAGE
+    a.mergeable(range(1))
+    assert a.vma(0) != a.vma(1)
+    a.unmergeable()
+    assert a.vma(0) == a.vma(1)
+
+
+def test_a_childs_untouched_part_stays_apart_from_one_that_its_parent_has_touched(machine):
+    """R-OBJ-6: from 2.6.34 the anon_vma of a forked area is not given to a neighbour."""
+    rig = machine(kernel="v6.18")
+    a = rig.process(pages=2, mergeable=False)
+    a.mergeable(range(1))
+    a.write(1, 0)
+    child = a.forked()
+    child.unmergeable()
+    assert child.vma(0) != child.vma(1)
+    child.write(2, 1)
+    assert rig.m.vma.anon_vma[child.vma(0)] != rig.m.vma.anon_vma[child.vma(1)]
+    a.unmergeable()
+    assert a.vma(0) == a.vma(1)
 
 
 def test_the_zero_page_is_no_anon_page(rig):

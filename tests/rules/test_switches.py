@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from ksmlab_core.mm import mm_types as t
-from ksmlab_core.mm.errno import EINVAL
-from ksmlab_core.mm.profile import PROFILES, SWITCHES, profile
+from ksmlab_core.mm.errno import EINVAL, ENOMEM
+from ksmlab_core.mm.profile import PROFILES, profile
+from ksmlab_core.mm.switches import SWITCHES
 
 
 def _shrink_falls_through(rig: Any) -> bool:
@@ -294,6 +295,35 @@ def _mlock_populates(rig: Any) -> int:
     return sum(rig.is_ksm(area.frame()) for area in (one, other))
 
 
+def _mlock_batch(rig: Any) -> list[int]:
+    """R-MERGE-4, R-B-MLOCK-1: a child's pages that are not merged yet, pass by pass, where the parent's are locked.
+
+    Each of the 40 merges puts two pages into the batch, the KSM page and the one that left, which the child maps still.
+    Without it those that left wait to be put on the inactive list, in a batch of 14.
+    """
+    contents = list(range(1, 41))
+    low = rig.process(pages=40).write(contents)
+    high = rig.process(mm=low.mm, pages=40).write(contents)
+    low.mlock(), high.mlock()
+    child = low.forked()
+    left = []
+    for _ in range(3):
+        rig.scan_passes(1)
+        left.append(sum(not child.is_ksm(page) for page in range(40)))
+    return left
+
+
+def _anon_vma_chains(rig: Any) -> bool:
+    """R-B-OBJ-1, R-TTU-1: does reclaim take a page from a parent when only the child let ksmd make it a KSM page?"""
+    low = rig.process(content=7, mergeable=False)
+    high = rig.process(mm=low.mm, content=7, mergeable=False)
+    child = low.forked()
+    assert rig.madvise_mergeable(child.mm, low.start, high.start + 1 - low.start) == ENOMEM  # over the gap between
+    rig.scan_passes(3)
+    rig.reclaim_all()
+    return high.frame() == t.NONE
+
+
 def _run_2_lasts(rig: Any) -> list[int]:
     """R-SCAN-8, R-B-UNM-2: where a process that is registered in mid-pass and while run is 2 comes in the list."""
     first = rig.processes(3, content=7)
@@ -386,6 +416,8 @@ EFFECTS: dict[str, Effect] = {
     "swapoff_walk": (_swapoff_walk, {"slots": (2, 0), "processes": (1, 1)}),
     "mlock_by_mapping": (_mlock_by_mapping, {True: True, False: False}),
     "mlock_populates": (_mlock_populates, {True: 0, False: 2}),
+    "mlock_batch": (_mlock_batch, {0: [40, 12, 0], 15: [40, 3, 0], 31: [40, 9, 0]}),
+    "anon_vma_chains": (_anon_vma_chains, {False: True, True: False}),
     "run_2_lasts": (_run_2_lasts, {True: [0, 1, 2, 3], False: [0, 3, 1, 2]}),
     "merge_any": (_merge_any, {True: 0, False: EINVAL}),
     "fork_best_effort": (_fork_best_effort, {True: True, False: False}),
@@ -400,6 +432,8 @@ TOGETHER_WITH: dict[str, dict[str, Any]] = {
     "upgrade_dirties": {"alloc_on_first_merge": False},
     "free_node_on_last_item": {"node_holds_ref": False},
     "stale_node": {"node_holds_ref": False},
+    "mlock_batch": {"alloc_on_first_merge": False, "mlock_by_mapping": True, "check_readonly": True},
+    "anon_vma_chains": {"alloc_on_first_merge": False, "node_holds_ref": False, "rmap_mode": "anon_vma"},
 }
 
 

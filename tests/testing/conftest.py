@@ -21,13 +21,15 @@ workload:
     - sample: merged
     - expect: {ksm.pages_shared: 3, ksm.pages_sharing: 9}
     - reclaim: all
-    - read: {process: [a, b], area: heap}
+    - read: {process: a, area: heap}
+    - scan: {passes: 3}
+    - read: {process: b, area: heap}
 expect:
   - vm.pswpin: {min: 3}
 sweep:
   matrix: {policies.swapin: [kernel, remerge], ksm.pages_to_scan: [100, 200]}
 """
-"""Four runs, all of them well; line 11 expects pages_shared, line 15 pswpin, line 17 sweeps."""
+"""Four runs, all of them well; line 11 expects pages_shared, line 17 pswpin, line 19 sweeps."""
 RUNS = ("kernel-pages_to_scan100", "kernel-pages_to_scan200", "remerge-pages_to_scan100", "remerge-pages_to_scan200")
 MINE = '''\
 """Rejoin a KSM page of equal content at swap-in."""

@@ -109,8 +109,8 @@ BROKEN = {
             "broken.yaml:4:17: workload.use: there is no workload 'zipff'",
         ],
     ),
-    "twice": (SCRIPT + "kernel: seed\n", ["broken.yaml:18:1: kernel: "]),
-    "tab": (SCRIPT + "\tx: 1\n", ["broken.yaml:18:1: "]),
+    "twice": (SCRIPT + "kernel: seed\n", ["broken.yaml:20:1: kernel: "]),
+    "tab": (SCRIPT + "\tx: 1\n", ["broken.yaml:20:1: "]),
     "bomb": (
         "experiment: bomb\nkernel: seed\nworkload: &a [x, x]\n"
         + "".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghijk")),
@@ -119,20 +119,20 @@ BROKEN = {
     "range": (
         SCRIPT + "conformance: {suite: mine, rules: [R-CMP-5], kernels: [{since: now}]}\nmesure: {}\n",
         [
-            "broken.yaml:18:1: conformance.scenario: missing",
-            "broken.yaml:18:64: conformance.kernels.0.since: ",
-            "broken.yaml:19:1: mesure: unknown key",
+            "broken.yaml:20:1: conformance.scenario: missing",
+            "broken.yaml:20:64: conformance.kernels.0.since: ",
+            "broken.yaml:21:1: mesure: unknown key",
         ],
     ),
     "same": (
         SCRIPT.replace("[kernel, remerge]", "[kernel, kernel]"),
-        ["broken.yaml:17:67: sweep.matrix.ksm.pages_to_scan.0: the same point twice", "broken.yaml:17:72: "],
+        ["broken.yaml:19:67: sweep.matrix.ksm.pages_to_scan.0: the same point twice", "broken.yaml:19:72: "],
     ),
     "many": (
         SCRIPT.replace("max_runs", "") + "  max_runs: 3\n",
-        ["broken.yaml:16:1: sweep: the sweep expands to 4 runs"],
+        ["broken.yaml:18:1: sweep: the sweep expands to 4 runs"],
     ),
-    "plugin": (SCRIPT + "plugins: [./bad.py]\n", ["broken.yaml:18:11: plugins.0: bad.py:1: cannot be imported"]),
+    "plugin": (SCRIPT + "plugins: [./bad.py]\n", ["broken.yaml:20:11: plugins.0: bad.py:1: cannot be imported"]),
 }
 
 
@@ -154,7 +154,7 @@ def test_a_file_that_is_no_text_or_cannot_be_read_is_one_item_too(pytester: pyte
     (pytester.path / "latin.yaml").write_bytes(SCRIPT.encode() + b"about: caf\xe9\n")
     result = run_here()
     result.assert_outcomes(failed=1)
-    assert said(result, "latin.yaml:18:11: the byte 0xe9 is not UTF-8")
+    assert said(result, "latin.yaml:20:11: the byte 0xe9 is not UTF-8")
 
 
 def test_names_and_values_of_any_kind_make_ids_that_can_be_typed(write: Write, run_here: Run) -> None:
