@@ -70,13 +70,13 @@ class Campaign:
         self._store, self._log, self._simulate = store, log, simulate
         self._plans = plans
         self._commands = list(commands) or [""] * len(plans)
-        kept = None if again is Again.ALL else store
+        self._again = Again(again)
+        kept = None if self._again is Again.ALL else store
         self._row: list[tuple[int, int]] = []
         self._standing: list[Standing] = []
         for nth, plan in enumerate(plans):
             self._row += [(nth, point) for point in range(len(plan.points))]
             self._standing += standings(plan, kept, simulate)
-        self._again = Again(again)
         self._begun: dict[int, _Begun] = {}
         self._kept: dict[int, RunResult] = {}
 
@@ -121,6 +121,7 @@ class Campaign:
             shutil.copytree(stored.folder, aside.folder, dirs_exist_ok=True, ignore=lambda *_: {MANIFEST})
             store.finish(aside.folder, result, about)
         except OSError as error:
+            store.abandon(aside.folder)
             raise ResultsNotWritten(str(stored.folder), f"results not written: {error.strerror or error}") from error
         finally:
             aside.released()
