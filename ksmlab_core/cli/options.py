@@ -81,6 +81,7 @@ def read_plans(
     files: Sequence[str],
     overrides: Sequence[str],
     plugins: Sequence[str],
+    *,
     only: Sequence[str] = (),
     shard: tuple[int, int] | None = None,
 ) -> list[Plan]:
@@ -91,6 +92,7 @@ def read_plans(
         overrides: settings over theirs.
         plugins: plugins beside those that they name.
         only: names of the runs to keep of each; none keeps all.
+        shard: of those, only the runs of this shard; None keeps all.
 
     Raises:
         BadInput: with the problems of all files together.

@@ -11,8 +11,8 @@ import click
 
 from ksmlab_core.cli.text import counted
 from ksmlab_core.lab.collection import of_plan
+from ksmlab_core.lab.exercised import in_one_line
 from ksmlab_core.lab.expectations import told
-from ksmlab_core.lab.headline import doubts
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan
@@ -98,8 +98,8 @@ class Teller:
         if len(self._plans) == 1 and plan.about:
             click.echo(f"{plan.experiment}: {plan.about}")
         print_table(collection, sys.stdout)
-        for doubt in doubts(collection) if len(results) > 1 else []:
-            click.echo(f"effect not exercised: {doubt}")
+        if len(results) > 1 and (doubt := in_one_line(collection)):
+            click.echo(doubt)
 
     def summary(self, out: Path) -> None:
         """The closing lines: where results are, and over several files how many went well."""

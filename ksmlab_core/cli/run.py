@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 @plugin_option
 @set_option
 @only_option
-@shard_option
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Runs at a time.  [default: 1]")
 @click.option(
     "--executor",
     metavar="dask[:ADDRESS]",
     help="Have a Dask cluster do the runs: that of the scheduler at ADDRESS, or one of this machine's own.",
 )
+@shard_option
 @click.option("--retry-failed", is_flag=True, help="Repeat runs that failed; those that succeeded stand.")
 @click.option("--fresh", is_flag=True, help="Do every run again, whatever stands in DIR.")
 @click.option("--report", metavar="FILE.html", help="Write the report here instead of into the results' folder.")
@@ -67,9 +67,9 @@ def command(
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     only: tuple[str, ...],
-    shard: tuple[int, int] | None,
     jobs: int | None,
     executor: str | None,
+    shard: tuple[int, int] | None,
     retry_failed: bool,
     fresh: bool,
     report: str | None,
@@ -95,7 +95,7 @@ def command(
         raise click.UsageError("--fresh repeats failed runs too; leave --retry-failed out")
     how: dict[str, Any] = {"jobs": jobs or 1, "cluster": _cluster(executor, jobs), "again": _again(retry_failed, fresh)}
     out = out or ("runs" if where == "machine" else "runs-on-kernel")
-    plans = read_plans(files, settings, plugins, only, shard)
+    plans = read_plans(files, settings, plugins, only=only, shard=shard)
     commands = [_repeating(file, plugins, settings, only, where) for file in files]
     simulate = None
     if where == "kernel":

@@ -130,6 +130,7 @@ def swapcached(distinct: Entries) -> Entries:
     return np.extract((flags(distinct) & np.uint64(SWAPCACHE | UNEVICTABLE)) == SWAPCACHE, distinct)
 
 
-def listed_ksm(distinct: Entries) -> bool:
-    """Are all of these frames KSM pages on an LRU list, not in a batch or in the hands of reclaim?"""
-    return bool(((flags(distinct) & np.uint64(KSM | LRU)) == KSM | LRU).all())
+def not_unmapped(distinct: Entries) -> bool:
+    """Are all of these frames KSM pages that reclaim gave a swap slot and put back on their list, mapped as before?"""
+    bits = np.uint64(KSM | LRU | SWAPCACHE)
+    return bool(((flags(distinct) & bits) == bits).all())

@@ -240,8 +240,8 @@ class Script:
         is written to swap is freed a round later. Until then a KSM page in the swap cache would answer faults without
         a copy, so frames count as gone only when they have left the swap cache.
 
-        A KSM page some of whose ptes reclaim does not find stays for good: from the items of a child it does not come
-        to its parent.
+        A KSM page some of whose ptes reclaim does not find stays for good, in the swap cache: from the items of a child
+        it does not come to the pte of its parent.
         """
         if not self._swapping:
             return  # nothing can be evicted, and other swap space of the host is not ours to use
@@ -257,7 +257,7 @@ class Script:
             if not np.array_equal(left, before):
                 before, moved = left, time.monotonic()
             elif time.monotonic() - moved > STANDSTILL_S:
-                if np.isin(cached, mapped).all() and pagemap.listed_ksm(mapped):
+                if np.isin(cached, mapped).all() and pagemap.not_unmapped(mapped):
                     return
                 raise NotSteady(f"reclaim is stuck: {len(np.unique(left))} page frames stay in memory")
             time.sleep(_PAUSE_S)

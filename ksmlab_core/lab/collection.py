@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +51,10 @@ class Collection:
     def label_of(self) -> dict[str, str]:
         """Per run id a label that no other run has: the seed is added where the rest does not tell runs apart."""
         labels = [run.label for run in self.runs]
+        count = Counter(labels)
         return {
-            run.result.id: f"{run.label}, seed {run.result.seed}" if labels.count(run.label) > 1 else run.label
-            for run in self.runs
+            run.result.id: f"{label}, seed {run.result.seed}" if count[label] > 1 else label
+            for run, label in zip(self.runs, labels, strict=True)
         }
 
 

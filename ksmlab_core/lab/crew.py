@@ -12,9 +12,8 @@ from ksmlab_core.lab.once import WORKER_DIED, Done, failed
 from ksmlab_core.lab.workers import Refused
 
 if TYPE_CHECKING:
-    from ksmlab_core.errors import as_data
     from ksmlab_core.experiment import RunSpec
-from ksmlab_core.lab.once import Task
+    from ksmlab_core.lab.once import Task
 
 Results = Generator[tuple["Task", Done], None, None]
 

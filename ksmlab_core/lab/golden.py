@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ksmlab_core.errors import BadInput, ResultsNotWritten
+from ksmlab_core.experiment.document import Document
+from ksmlab_core.experiment.overrides import overridden
+from ksmlab_core.experiment.sweep import SWEEPABLE
 
 if TYPE_CHECKING:
     from ksmlab_core.experiment import Plan, RunSpec
@@ -42,7 +45,7 @@ class Golden:
         run: Name of the run within its experiment file.
         engine: Version of the engine.
         plugins: Version of each plugin chosen, by kind and name; the kernel's own choices are the engine's.
-        asked: Digest of the specification.
+        asked: Digest of what the experiment file says.
         metrics: Integers by metric, by sample and for the end of the run.
     """
 
@@ -76,15 +79,23 @@ def folder_of(file: Path) -> Path:
     return file.parent / FOLDER / file.stem
 
 
-def golden_of(name: str, plan: Plan, spec: RunSpec, result: RunResult) -> Golden:
-    """What a finished run would be compared with from now on."""
+def golden_of(name: str, plan: Plan, spec: RunSpec, settings: Mapping[str, Any], result: RunResult) -> Golden:
+    """What a finished run would be compared with from now on.
+
+    Args:
+        name: Name of the run, and of its golden file.
+        plan: The plan that it is of.
+        spec: The run.
+        settings: What its file says, as `settings_of` gives it.
+        result: What came of it.
+    """
     from ksmlab_core.simulation import ENGINE_VERSION
 
     metrics = {
         f"{number} {sample['at']}": _integers(sample["metrics"]) for number, sample in enumerate(result.samples, 1)
     }
     plugins = {key: entry.cls.version for key, entry in chosen(plan, spec).items()}
-    return Golden(name, ENGINE_VERSION, plugins, _asked(spec), metrics | {END: _integers(result.metrics)})
+    return Golden(name, ENGINE_VERSION, plugins, _asked(spec, settings), metrics | {END: _integers(result.metrics)})
 
 
 def _integers(metrics: Mapping[str, Any]) -> dict[str, int]:
@@ -100,12 +111,18 @@ def chosen(plan: Plan, spec: RunSpec) -> dict[str, Entry]:
     return {key: entry for key, entry in entries.items() if not getattr(entry.cls, "compiled", False)}
 
 
-def _asked(spec: RunSpec) -> str:
-    """A digest of everything that a run was asked to do; files that the workload names enter with their contents."""
-    workload = spec.workload
-    if "script" in workload:
-        workload = {"script": [[step.kind, step.args] for step in workload["script"]]}
-    said = [spec.seed, spec.kernel, spec.machine, spec.ksm, spec.policies, workload, spec.measure]
+def settings_of(document: Document, kernel: str | None) -> dict[str, Any]:
+    """What a file says that its runs do, under its own kernel or another; not what it expects of them."""
+    settings, *_ = overridden(document, [f"kernel={kernel}"] if kernel else [])
+    return {key: settings[key] for key in SWEEPABLE if key in settings}
+
+
+def _asked(spec: RunSpec, settings: Mapping[str, Any]) -> str:
+    """A digest of everything that the file says of a run; files that the workload names enter with their contents.
+
+    Defaults are left out: a setting that is new, or another default, is for the engine's and the plugins' versions.
+    """
+    said = [spec.seed, settings, spec.point]
     digest = hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=16)
     for value in spec.workload.get("params", {}).values():
         if isinstance(value, str) and (file := Path(spec.base_dir) / value).is_file():

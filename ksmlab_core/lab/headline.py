@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ksmlab_core.lab.collection import Collection
     from ksmlab_core.simulation import RunResult
 
-Unit = Literal["pages", "count", "ns"]
+Unit = Literal["pages", "count", "ns", "share"]
 Number = int | float
 
 
@@ -168,6 +168,8 @@ def text(value: Number | None, unit: Unit) -> str:
     """A figure for people: 12,345 pages, 3.21 ms; a dash where there is none."""
     if value is None:
         return "–"
+    if unit == "share":
+        return f"{100 * value:.1f} %"
     return duration(value) if unit == "ns" else f"{value:,.0f}"
 
 
@@ -197,44 +199,3 @@ def change(value: Number | None, base: Number | None) -> str:
 def alike(one: Number, other: Number) -> bool:
     """Are two figures less than one percent apart?"""
     return one == other or abs(one - other) < 0.01 * max(abs(one), abs(other))
-
-
-def doubts(collection: Collection) -> list[str]:
-    """Why a comparison may say nothing: runs that came out alike, or an effect that never happened."""
-    runs = [run.result for run in collection.runs if run.result.status == "succeeded"]
-    found = _alike(collection, runs)
-    if runs and not any(_reached(run, "ksm.merges") or _reached(run, "ksm.pages_sharing") for run in runs):
-        found.append(
-            "No page was merged in any run: ksmd was off, too slow for the run's length, or found no equal pages."
-        )
-    if runs and not any(_reached(run, "vm.pswpout") for run in runs):
-        found.append(
-            "Nothing was swapped out in any run: memory was enough, so no reclaim or swap-in policy was needed."
-        )
-    elif runs and not any(_reached(run, "vm.pswpin") for run in runs):
-        found.append("Nothing was swapped in in any run, so no swap-in policy was ever asked.")
-    return found
-
-
-def _alike(collection: Collection, runs: Sequence[RunResult]) -> list[str]:
-    """One line per group of runs whose engine counters are all equal although their points differ."""
-    groups: dict[tuple[tuple[str, int], ...], list[RunResult]] = {}
-    for run in runs:
-        groups.setdefault(_fingerprint(run), []).append(run)
-    labels = collection.label_of
-    return [
-        f"{len(group)} runs came out the same in every counter: {'; '.join(labels[run.id] for run in group)}. "
-        "What tells them apart had no effect here."
-        for group in groups.values()
-        if len(group) > 1
-    ]
-
-
-def _fingerprint(run: RunResult) -> tuple[tuple[str, int], ...]:
-    """Every counter of the engine; what policies count about themselves does not make a difference."""
-    return tuple(sorted((name, value) for name, value in run.metrics.items() if not name.startswith("policy.")))
-
-
-def _reached(run: RunResult, name: str) -> bool:
-    """Did a metric ever leave zero in a run?"""
-    return bool(run.metrics.get(name, 0)) or bool(name in run.series and run.series[name].any())

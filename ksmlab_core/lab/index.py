@@ -50,6 +50,7 @@ KINDS = {
     "host": "VARCHAR",
     "started": "VARCHAR",
     "finished": "VARCHAR",
+    "seconds": "DOUBLE",
 }
 """The columns that are no metrics; `stamp` to tell whether the run's files are still those that were read."""
 _SHAPE = hashlib.sha256(json.dumps(KINDS).encode()).hexdigest()[:6]
@@ -115,7 +116,7 @@ class Index:
 
     def _forget(self, folders: Sequence[str]) -> None:
         if folders:
-            self._with({"folder": _texts(folders)}, f"DELETE FROM {TABLE} WHERE folder IN (SELECT folder FROM given)")
+            self._with({"folder": _column(folders)}, f"DELETE FROM {TABLE} WHERE folder IN (SELECT folder FROM given)")
 
     def _add(self, runs: Sequence[_Read]) -> None:
         """Append the rows of some runs; a metric that is new becomes a column."""
@@ -123,8 +124,8 @@ class Index:
         metrics = dict.fromkeys(name for _, metrics in rows for name in metrics)
         for name in metrics.keys() - self.metrics():
             self.database.execute(f"ALTER TABLE {TABLE} ADD COLUMN {duck.name(name)} BIGINT")
-        columns = {name: _column(kind, [about[name] for about, _ in rows]) for name, kind in KINDS.items()}
-        columns |= {name: _integers([metrics.get(name) for _, metrics in rows]) for name in metrics}
+        columns = {name: _column([about[name] for about, _ in rows]) for name in KINDS}
+        columns |= {name: _column([metrics.get(name) for _, metrics in rows]) for name in metrics}
         self._with(columns, f"INSERT INTO {TABLE} BY NAME FROM given")
 
     def _with(self, columns: dict[str, Any], statement: str) -> None:
@@ -224,23 +225,14 @@ class _Read:
             **{name: manifest[name] for name in ("experiment", "position", "file", "command", "started", "finished")},
             "version": manifest["versions"]["ksmlab"],
             "host": manifest["host"]["name"],
+            "seconds": manifest.get("seconds"),
         }
 
 
-def _column(kind: str, values: Sequence[Any]) -> Any:
-    return _texts(values) if kind == "VARCHAR" else _integers(values)
-
-
-def _texts(values: Sequence[str | None]) -> Any:
+def _column(values: Sequence[Any]) -> Any:
+    """Values of one type, or None, as DuckDB takes them whatever its version."""
     import numpy as np
 
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column
-
-
-def _integers(values: Sequence[int | None]) -> Any:
-    import numpy as np
-
-    missing = [value is None for value in values]
-    return np.ma.masked_array(np.array([value or 0 for value in values], dtype=np.int64), mask=missing)

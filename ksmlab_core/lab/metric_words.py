@@ -83,6 +83,10 @@ WORDS: Final = {
     "machine.swapcache_mapped": "pages in the swap cache that somebody maps",
     "machine.swapcache_unmapped": "pages in the swap cache that nobody maps",
     "machine.pages_saved": "what sharing is worth: pages present in all processes minus machine.frames_mapped",
+    "machine.contents_mapped": (
+        "distinct contents of those frames: what they would shrink to if all equal pages shared; "
+        "the first 32 periodic samples, every eighth after them and the last have it, the others 0"
+    ),
     "time.elapsed": "simulated time since the run began, ns",
     "time.ksmd": "CPU time of ksmd, ns",
     "time.fault_stall": "time that processes waited in faults, their own reclaim included, ns",
@@ -97,7 +101,13 @@ WORDS: Final = {
     "process.NAME.ksm_zero_pages": "ptes of the process that ksmd has merged with the zero page",
     "process.NAME.ksm_process_profit": "bytes that merging saves in the process, less those of its rmap_items",
     "policy.HOOK.COUNT": "what a policy counts about itself",
+    "policy.HOOK.times_asked": "how often the policy was asked (a count; `kernel` is never asked, the machine does it)",
 }
+
+
+def is_knob(name: str) -> bool:
+    """Is a metric what was set, not what came out?"""
+    return WORDS.get(name, "").startswith("knob:")
 
 
 def metrics_of(profile: Profile) -> list[tuple[str, str]]:
@@ -105,5 +115,5 @@ def metrics_of(profile: Profile) -> list[tuple[str, str]]:
     from ksmlab_core.mm.counters import FIXED_METRICS, PROCESS
 
     of_processes = [f"process.NAME.{name}" for name in (*PROCESS, *profile.process_counters)]
-    names = {*profile.metrics, *FIXED_METRICS, *of_processes, "policy.HOOK.COUNT"}
+    names = {*profile.metrics, *FIXED_METRICS, *of_processes, "policy.HOOK.COUNT", "policy.HOOK.times_asked"}
     return [(name, WORDS.get(name, "")) for name in sorted(names)]

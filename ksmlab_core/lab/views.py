@@ -36,7 +36,7 @@ _OF_RUNS = (
     "status",
     "error",
     "started::TIMESTAMP AS started",
-    "date_diff('ms', started::TIMESTAMP, finished::TIMESTAMP) AS wall_ms",
+    "coalesce(seconds, date_diff('ms', started::TIMESTAMP, finished::TIMESTAMP) / 1000) AS seconds",
     *("version", "host", "file", "command", "folder"),
 )
 _COMPARISON = {"at": "VARCHAR", "metric": "VARCHAR", "want": "JSON", "got": "BIGINT", "ok": "BOOLEAN", "line": "BIGINT"}

@@ -80,6 +80,7 @@ MACHINE: Final = (
     "swapcache_mapped",
     "swapcache_unmapped",
     "pages_saved",
+    "contents_mapped",
 )
 """``machine.<name>``: read off the page tables and the frame table, so never lagging."""
 

@@ -16,6 +16,8 @@ from ksmlab_core.policy.columns import FrameColumns, ScanColumns
 from ksmlab_core.policy.terms import Swapin, SwapinFault
 
 COUNT_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+TIMES_ASKED = "times_asked"
+"""The engine's own count among those of a policy: how often it was asked."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Policy:
         """Add `n` to what comes out as the metric ``policy.<hook>.<name>``."""
         if name not in self.counts and not COUNT_NAME.fullmatch(name):
             raise ValueError(f"a count is called [a-z0-9][a-z0-9_.-]*, not {name!r}")
+        if name == TIMES_ASKED:
+            raise ValueError(f"{TIMES_ASKED!r} is counted by the engine: how often the policy was asked")
         self.counts[name] = self.counts.get(name, 0) + operator.index(n)
 
 

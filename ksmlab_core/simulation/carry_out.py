@@ -156,7 +156,7 @@ class _Run:
 
     def _final_expectations(self) -> None:
         if self.spec.measure and self.spec.measure.get("every_ns"):
-            self.engine.periodic_sample()
+            self.engine.periodic_sample(last=True)
         metrics = self.engine.metrics()
         for expectation in self.spec.expect:
             self.expectations.compare(expectation.metric, expectation.want, metrics, at="end", line=expectation.line)

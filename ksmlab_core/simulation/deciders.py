@@ -78,6 +78,7 @@ class Reclaimer:
 
     def __init__(self, machine: Machine, policy: ReclaimPolicy) -> None:
         self.machine, self.policy = machine, policy
+        self.questions = 0
         self._buffer = np.empty(int(machine.sc[t.NR_FRAMES]) + 1, np.int32)
         self._offered = np.zeros(int(machine.sc[t.NR_FRAMES]) + 1, np.bool_)  # per frame: is it a candidate?
         self._last_ask_ns = -1
@@ -109,6 +110,7 @@ class Reclaimer:
 
     def _ask(self, candidates: Any, n: int) -> Any:
         frames = _MachineFrames(self.machine, candidates, self._last_ask_ns)
+        self.questions += 1
         with guard(self.policy, "reclaim"):
             answer = self.policy.victims(frames, n)
         victims = self._checked(answer, n)
@@ -137,6 +139,7 @@ class SwapinDecider:
 
     def __init__(self, machine: Machine, world: World, policy: SwapinPolicy) -> None:
         self.machine, self.world, self.policy = machine, world, policy
+        self.questions = 0
         self._facts = np.zeros(9, np.int64)
         self._guard = guard(policy, "swapin")
         machine.sc[t.ASK_SWAPIN] = 1
@@ -167,6 +170,7 @@ class SwapinDecider:
             now_ns=int(machine.sc[t.NOW]),
             process_number=mm,
         )
+        self.questions += 1
         with self._guard:
             answer = self.policy.decide(fault)
         decision = check_decision(self.policy, answer, fault)
@@ -185,6 +189,7 @@ class ScanDecider:
 
     def __init__(self, machine: Machine, policy: ScanOrder) -> None:
         self.machine, self.policy = machine, policy
+        self.questions = 0
         self._left: int | None = None  # pages of this pass still to be named; None: between two passes
         self._waiting = np.empty(0, np.int32)
         self._empty_passes = 0
@@ -225,6 +230,7 @@ class ScanDecider:
         if n == 0:
             return np.empty(0, np.int32)
         pages = self._columns(candidates)
+        self.questions += 1
         with guard(self.policy, "scan"):
             answer = self.policy.order(pages, n)
         rows = check_order(self.policy, answer, n, len(candidates))

@@ -18,6 +18,7 @@ from ksmlab_core.mm import doors
 from ksmlab_core.mm import ksm as ksm_room
 from ksmlab_core.mm import mm_types as t
 from ksmlab_core.mm.machine import FOREVER, READ, BusError, Machine, NothingToScan, OutOfMemory
+from ksmlab_core.policy.base import TIMES_ASKED
 from ksmlab_core.simulation.deciders import Reclaimer, ScanDecider, SwapinDecider, is_compiled
 from ksmlab_core.simulation.metrics import read_metrics
 from ksmlab_core.simulation.watch import Watch
@@ -26,6 +27,8 @@ from ksmlab_core.simulation.world import World
 OnEvent = Callable[..., None]
 _MIN_NAP_NS = 1_000_000  # ksmd never spins: two batches that took no time are followed by at least this
 _MOST_IDLE_BATCHES = 3  # batches without a page, one after the other, after which a waiting script gives ksmd up
+_CONTENTS_FIRST = 32  # so many periodic samples count distinct contents, which costs more than all the rest,
+_CONTENTS_EVERY = 8  # and after these every eighth does
 _KSWAPD_BACKOFF_NS = 100_000_000  # after kswapd got nowhere it is left alone for this long
 
 
@@ -322,14 +325,22 @@ class Engine:
 
     def metrics(self) -> dict[str, int]:
         """Every metric now."""
-        return read_metrics(self.machine, self.world, self.policies.items())
+        return self._read()
 
-    def periodic_sample(self) -> None:
+    def _read(self, *, contents: bool = True) -> dict[str, int]:
+        out = read_metrics(self.machine, self.world, self.policies.items(), contents=contents)
+        for hook, decider in (("reclaim", self._reclaim), ("swapin", self._swapin), ("scan", self._scan)):
+            if decider is not None:
+                out[f"policy.{hook}.{TIMES_ASKED}"] = decider.questions
+        return out
+
+    def periodic_sample(self, *, last: bool = False) -> None:
         """Add a row to the time series and set the next one; a row of the same time is replaced by what is true now."""
         assert self._every is not None
         if self.series and self.series[-1]["time.elapsed"] == self.now:
             self.series.pop()
-        self.series.append(self.metrics())
+        nth = len(self.series)
+        self.series.append(self._read(contents=last or nth < _CONTENTS_FIRST or nth % _CONTENTS_EVERY == 0))
         # The first of the times warmup, warmup + every, ... that is still to come.
         self._next_sample += ((self.now - self._next_sample) // self._every + 1) * self._every
         self.watch.at_sample()

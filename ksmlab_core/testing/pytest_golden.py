@@ -48,7 +48,7 @@ def compared(file: Path, point: Point, result: RunResult, *, regen: bool) -> lis
         BadInput: What is there cannot be read.
     """
     place = Path(shown_path(folder_of(file) / f"{point.name}.json"))
-    now = golden_of(point.name, point.plan, point.spec, result)
+    now = golden_of(point.name, point.plan, point.spec, point.settings, result)
     try:
         before = read(place)
     except BadInput:

@@ -8,6 +8,7 @@ import shlex
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from traceback import format_exc
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -16,6 +17,7 @@ from ksmlab_core.errors import BadInput, KsmlabError
 from ksmlab_core.experiment.document import Document
 from ksmlab_core.experiment.yaml_reader import read_document
 from ksmlab_core.lab.conformance import plans_of
+from ksmlab_core.lab.golden import settings_of
 from ksmlab_core.policy.loader import shown_path
 from ksmlab_core.testing.pytest_golden import GoldenItem, compared, orphans_here, wants_golden
 from ksmlab_core.testing.pytest_plugin import MARK
@@ -34,6 +36,7 @@ class Point:
         kernel: That kernel; None where the file chooses its own.
         plan: The plan that the run is of.
         spec: The run.
+        settings: What the file says that it does.
         line: Line of the file that made it, from 1.
     """
 
@@ -41,6 +44,7 @@ class Point:
     kernel: str | None
     plan: Plan
     spec: RunSpec
+    settings: dict[str, Any]
     line: int
 
     @property
@@ -59,8 +63,9 @@ def points_of(path: Path) -> list[Point]:
     """
     document = read_document(path)
     return [
-        Point(_name(kernel, plan, spec), kernel, plan, spec, _line(document, spec))
+        Point(_name(kernel, plan, spec), kernel, plan, spec, settings, _line(document, spec))
         for kernel, plan in plans_of(document, path)
+        for settings in [settings_of(document, kernel)]
         for spec in plan.points
     ]
 
@@ -87,8 +92,11 @@ class ExperimentFile(pytest.File):
         try:
             self.digest = _digest(self.path)
             points = points_of(shown)
-        except BadInput as error:
-            return [BrokenItem.from_parent(self, name="broken-file", complaint=str(error), shown=shown)]
+        except Exception as error:  # one that is raised here would end a session, or be told by every worker
+            complaint = (
+                str(error) if isinstance(error, BadInput) else f"{shown}: a fault in ksmlab itself:\n{format_exc()}"
+            )
+            return [BrokenItem.from_parent(self, name="broken-file", complaint=complaint, shown=shown)]
         if not points:
             return [NowhereItem.from_parent(self, name="no-kernel")]
         items: list[pytest.Item] = [RunItem.from_parent(self, name=point.name, point=point) for point in points]

@@ -99,6 +99,7 @@ experiment: swept
 kernel: seed
 machine: {memory: 256KiB, swap: 0}
 workload: {use: zipf, processes: 1, pages: 20, accesses: 200}
+measure: {every: 10us}
 sweep:
   matrix: {workload.pages: [20, 400, 30]}
 """
@@ -128,7 +129,7 @@ def test_one_point_that_fails_fails_alone(ksmlab, write, here, finished, form):
 def test_an_expectation_that_is_not_met_fails_nothing_but_the_command(ksmlab, write, here, finished):
     text = FAILING.replace("[20, 400, 30]", "[20, 30]") + "expect:\n  - vm.pgfault: 20\n"
     outcome = ksmlab("run", write("swept.yaml", text))
-    outcome.failed("swept.yaml:8: vm.pgfault: wanted 20, got 30 (run pages30)")
+    outcome.failed("swept.yaml:9: vm.pgfault: wanted 20, got 30 (run pages30)")
     assert results(here) == {"pages20": "succeeded", "pages30": "succeeded"}
     finished.is_whole()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ kernel: seed
 machine: {memory: 512KiB, swap: 2MiB}
 ksm: {run: 1}
 workload: {use: zipf, processes: 2, pages: 20, accesses: 100}
+measure: {every: 20us}
 sweep:
   matrix: {policies.swapin: [kernel, remerge]}
 """
@@ -58,6 +60,10 @@ class Document:
         """Every command line of ksmlab in an example."""
         return [line for block in self.blocks("sh") for line in block.splitlines() if line.startswith("ksmlab ")]
 
+    def notebooks(self) -> list[str]:
+        """The examples that ask results."""
+        return [block for block in self.blocks("python") if "ksmlab_core.load(" in block]
+
     def inline(self) -> list[str]:
         """Every command line of ksmlab within the text, once."""
         return list(dict.fromkeys(re.findall(r"`(ksmlab [^`\n]+)`", self.text)))
@@ -79,7 +85,7 @@ class Desk:
 
     def words(self, command: str) -> list[str]:
         """A command line of a document: process numbers become those of live programs, waits become short."""
-        words = command.split()[1:]
+        words = shlex.split(command)[1:]
         words = [str(self.start()) if re.fullmatch(r"\d{4,}|PID", word) else word for word in words]
         short = {"--every": "100ms", "--count": "3"}
         return [short.get(before, word) for before, word in zip(["", *words], words, strict=False)]

@@ -82,12 +82,23 @@ def test_a_command_within_the_text_is_one_that_exists(
     elif (
         words[0] in ("verify", "conformance")
         or "--on" in words
-        or words in (["run"], ["plan"], ["new"], ["capture"], ["report"])
+        or words in (["run"], ["plan"], ["new"], ["capture"], ["report"], ["compare"])
     ):
         outcome = ksmlab(here.folder, words[0], "--help")
     else:
         outcome = ksmlab(here.fresh() if words[0] == "new" else here.folder, *words)
     assert outcome.status == 0, outcome.err
+
+
+@pytest.mark.parametrize(("document", "text"), examples("notebooks"))
+def test_a_notebook_s_cell_runs(desk: Desks, document: Document, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pandas")
+    pytest.importorskip("polars")
+    monkeypatch.chdir(desk(document).folder)
+    found: dict[str, object] = {}
+    exec(compile(text, document.name, "exec"), found)
+    assert len(found["frame"]) >= 2
+    assert found["means"].columns == ["swapin", "pswpin"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

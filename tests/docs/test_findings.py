@@ -52,18 +52,28 @@ def carried_out(name: str, wanted: Callable[[RunSpec], bool]) -> list[RunResult]
     return results
 
 
-def report(name: str) -> dict[str, list[str]]:
-    """Label and cells of every run's row in a stored report, and of every mean's."""
+def report(name: str) -> dict[str, dict[str, str]]:
+    """The cells of a stored report's tables by label and column: of every run, and of every mean."""
     page = (FOLDER / f"{name}.html").read_text(encoding="utf-8")
-    rows = re.findall(r'<tr><th scope="row">([^<]*)</th>(.*?)</tr>', page, re.DOTALL)
-    return {html.unescape(label): re.findall(r"<td>([^<]*)", cells) for label, cells in rows}
+    found = {}
+    for table in re.findall(r'<table class="headline.*?</table>', page, re.DOTALL):
+        head, body = table.split("</thead>")
+        titles = [html.unescape(title) for title in re.findall(r"<th [^>]*>([^<]*)</th>", head)]
+        for row in re.findall(r"<tr.*?</tr>", body, re.DOTALL):
+            first = re.findall(r"<th[^>]*>(?:<span>)?([^<]*)", row)
+            cells = dict(zip(titles, map(html.unescape, first + re.findall(r"<td[^>]*>([^<]*)", row)), strict=True))
+            settings = titles[: 1 + row.count('class="setting"')]
+            label = re.search(r'aria-label="([^"]*)"', row)
+            words = label[1] if label else ", ".join(f"{title} {cells[title]}" for title in settings)
+            found[html.unescape(words)] = cells
+    return found
 
 
 def test_every_experiment_has_its_report_and_its_paragraph() -> None:
     assert {path.stem for path in FOLDER.glob("*.yaml")} == {path.stem for path in FOLDER.glob("*.html")} == set(NAMES)
     assert set(SAID) == set(NAMES)
     for name in NAMES:
-        assert (FOLDER / f"{name}.html").stat().st_size < 400_000
+        assert (FOLDER / f"{name}.html").stat().st_size < 800_000
         assert f"({name}.html)" in SAID[name]
 
 
@@ -113,14 +123,15 @@ def test_the_node_reference_costs_what_the_report_says() -> None:
     rows, said = report("node-reference"), SAID["node-reference"]
 
     def waits(run: int, pause: int, memory: int) -> str:
-        return rows[f"kernel seed, run {run}, sleep_millisecs {pause}, memory {memory}MiB"][7]
+        return rows[f"kernel seed, run {run}, sleep_millisecs {pause}, memory {memory}MiB"]["stall"]
 
     assert f"at 76 MiB {waits(1, 20, 76)} (stopped: {waits(0, 20, 76)})" in said
     assert f"{waits(1, 200, 64)} and {waits(1, 200, 76)}." in said
     fits = [cells for label, cells in rows.items() if label.endswith(("memory 80MiB", "memory 84MiB"))]
     assert len(fits) == 14
-    assert {cells[7] for cells in fits} == {waits(0, 20, 84)}
-    assert {(cells[6], cells[10], cells[11]) for cells in fits} == {("0", "0", "0")}
+    assert {cells["stall"] for cells in fits} == {waits(0, 20, 84)}
+    none = ("major faults", "swapped in", "swapped out")
+    assert {cells[title] for cells in fits for title in none} == {"0"}
 
 
 def lost(result: RunResult, label: str) -> float:
@@ -159,7 +170,7 @@ def test_the_checksum_costs_what_the_report_says() -> None:
 
     def back(checksum: bool, smart: int, pages: int) -> str:
         kernel = "v6.18" if checksum else "profile=v6.18, checksum_before_stable=False"
-        return rows[f"kernel {kernel}, smart_scan {smart}, pages_to_scan {pages}"][-1]
+        return rows[f"kernel {kernel}, smart_scan {smart}, pages_to_scan {pages}"]["back after"]
 
     for pages in (500, 1000, 5000):
         assert f"{back(True, 0, pages)} instead of {back(False, 0, pages)} at {pages:,}" in said
@@ -193,17 +204,22 @@ def test_remerging_gains_what_is_said() -> None:
 
 def test_remerging_gains_what_the_report_says() -> None:
     rows, said = report("copy-remerge"), SAID["copy-remerge"]
-    saved = {(policy, size): rows[f"swapin {policy}, {size} MiB"][0] for policy in POLICIES for size in SIZES}
+    saved = {
+        (policy, size): rows[f"swapin {policy}, memory {size}MiB"]["saved, mean"]
+        for policy in POLICIES
+        for size in SIZES
+    }
     least, most = ((saved["remerge", size], saved["kernel", size]) for size in (20, 50))
     assert "at 20 MiB it saves {} frames on average over the run instead of {}".format(*least) in said
     assert "at 50 MiB {} instead of {}".format(*most) in said
     assert f"{saved['defer', 26]} frames at 26 MiB" in said
-    copy = rows["swapin copy, 26 MiB"]
-    assert f"costs {copy[2]} major faults and {copy[3]} there" in said
+    copy = rows["swapin copy, memory 26MiB"]
+    assert f"costs {copy['major faults']} major faults and {copy['stall']} there" in said
     gain = {size: round(100 * (first(saved["remerge", size]) / first(saved["kernel", size]) - 1)) for size in SIZES}
     assert [gain[size] for size in (20, 26, 50)] == [int(one) for one in re.findall(r"\((\d+) % more\)", said)]
     assert gain[20] == max(gain.values())
-    fewer = 100 * (1 - first(rows["swapin remerge, 26 MiB"][2]) / first(rows["swapin kernel, 26 MiB"][2]))
+    faults = [first(rows[f"swapin {policy}, memory 26MiB"]["major faults"]) for policy in ("remerge", "kernel")]
+    fewer = 100 * (1 - faults[0] / faults[1])
     assert f"at 26 MiB ({fewer:.1f} %)" in said
 
 
@@ -211,7 +227,7 @@ def test_at_the_end_of_the_run_remerging_saves_no_more() -> None:
     rows = report("copy-remerge")
     for size in SIZES[2:]:
         kernel, remerge = (
-            spot([first(rows[f"swapin {policy}, memory {size}MiB, seed {seed}"][1]) for seed in range(1, 6)])
+            spot([first(rows[f"swapin {policy}, memory {size}MiB, seed {seed}"]["saved, end"]) for seed in range(1, 6)])
             for policy in ("kernel", "remerge")
         )
         assert abs(kernel.mean - remerge.mean) < min(kernel.half, remerge.half)
@@ -221,12 +237,12 @@ def test_at_the_end_of_the_run_remerging_saves_no_more() -> None:
 def test_with_memory_nearly_enough_remerging_spares_no_fault() -> None:
     rows, said = report("copy-remerge"), SAID["copy-remerge"]
     for size in (44, 50):
-        for column in (2, 3):
-            kernel, remerge = (rows[f"swapin {policy}, {size} MiB"][column] for policy in ("kernel", "remerge"))
+        for column in ("major faults", "stall"):
+            kernel, remerge = (rows[f"swapin {policy}, memory {size}MiB"][column] for policy in ("kernel", "remerge"))
             assert abs(first(kernel) - first(remerge)) < first(kernel.partition("± ")[2])
     assert "at 44 and 50 MiB faults and waits differ by less than their intervals" in said
-    again = [first(rows[f"swapin remerge, memory 44MiB, seed {seed}"][3]) for seed in range(1, 6)]
-    copied = [rows[f"swapin kernel, memory 44MiB, seed {seed}"][2] for seed in range(1, 6)]
+    again = [first(rows[f"swapin remerge, memory 44MiB, seed {seed}"]["rejoined"]) for seed in range(1, 6)]
+    copied = [rows[f"swapin kernel, memory 44MiB, seed {seed}"]["swap-in copies"] for seed in range(1, 6)]
     assert set(copied) == {"0"}
     assert f"still rejoins {spot(again).mean:,.0f} ± {spot(again).half:,.0f}." in said
 

@@ -12,6 +12,7 @@ import pytest
 
 from ksmlab_core import host as on_kernel
 from ksmlab_core.cli import main
+from ksmlab_core.experiment import read_experiment
 from ksmlab_core.host import carry_out, cgroup, ksmd, script, swap
 from ksmlab_core.simulation.result import RunResult
 from tests.host.conftest import recorded, scripted
@@ -200,6 +201,34 @@ def test_reclaim_that_stands_still_is_no_answer(host: None, tmp_path: Path, monk
         "scripted.yaml:12: reclaim: reclaim is stuck: 10 page frames stay in memory; "
         "this was attempt 2 of 2, so there is no exact answer"
     )
+
+
+THROUGH_A_CHILD = """
+spawn: p0
+mmap: {process: p0, area: a, pages: 1}
+mmap: {process: p0, area: b, pages: 1}
+write: {process: p0, area: a, content: x}
+write: {process: p0, area: b, content: x}
+fork: {process: p0, child: p1}
+madvise: {process: p1, area: a, advice: mergeable}
+madvise: {process: p1, area: b, advice: mergeable}
+scan: {passes: 3}
+reclaim: all
+sample: out
+"""
+
+
+def test_a_page_that_ksmd_merged_through_a_child_stays_with_the_parent(host: None, tmp_path: Path) -> None:
+    """R-B-OBJ-1: on the simulated machine too: reclaim does not come from the child's items to the parent's pte."""
+    from ksmlab_core import simulation
+
+    scripted(tmp_path, THROUGH_A_CHILD, kernel="v6.18")
+    plan = read_experiment(tmp_path / "scripted.yaml")
+    wanted = {"machine.ksm_frames_mapped": 1, "process.p0.resident_pages": 1, "process.p1.swapped_pages": 2}
+    for run in (on_kernel.run, simulation.run):
+        result = run(plan.points[0], plan.registry)
+        assert result.error is None
+        assert {name: result.samples[0]["metrics"][name] for name in wanted} == wanted
 
 
 def test_a_scan_with_nothing_to_scan_says_so(host: None, tmp_path: Path) -> None:

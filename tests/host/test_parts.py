@@ -230,18 +230,19 @@ def test_counts_are_of_distinct_frames_and_slots(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_reclaim_leaves_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A KSM page on a list stays for good if it stays for long; one in a batch, or another page, has an outer cause."""
+    """A KSM page that reclaim could not unmap stays for good; one in a batch, or another page, has an outer cause."""
     about = {
-        7: pagemap.KSM | pagemap.LRU | pagemap.SWAPCACHE, 8: pagemap.KSM, 9: pagemap.LRU | pagemap.SWAPCACHE,
-        10: pagemap.UNEVICTABLE | pagemap.SWAPCACHE,
+        7: pagemap.KSM | pagemap.LRU | pagemap.SWAPCACHE, 8: pagemap.KSM | pagemap.LRU,
+        9: pagemap.LRU | pagemap.SWAPCACHE, 10: pagemap.KSM | pagemap.SWAPCACHE,
+        11: pagemap.UNEVICTABLE | pagemap.SWAPCACHE,
     }  # fmt: skip
     look_up = lambda frames: np.array([about[int(one)] for one in frames], np.uint64)  # noqa: E731
     monkeypatch.setattr(pagemap, "flags", look_up)
-    frames = np.array([7, 8, 9, 10], np.uint64)
-    assert pagemap.reclaimable(frames).tolist() == [7, 8, 9]
-    assert pagemap.swapcached(frames).tolist() == [7, 9]
-    assert [pagemap.listed_ksm(frames[i : i + 1]) for i in range(3)] == [True, False, False]
-    assert not pagemap.listed_ksm(frames[:3])
+    frames = np.array([7, 8, 9, 10, 11], np.uint64)
+    assert pagemap.reclaimable(frames).tolist() == [7, 8, 9, 10]
+    assert pagemap.swapcached(frames).tolist() == [7, 9, 10]
+    assert [pagemap.not_unmapped(frames[i : i + 1]) for i in range(4)] == [True, False, False, False]
+    assert not pagemap.not_unmapped(frames)
 
 
 def test_pages_sort_as_bytes_in_the_order_of_their_contents() -> None:

@@ -105,6 +105,7 @@ HEAVY = {"numba", "llvmlite", "structlog", "matplotlib", "jinja2", "rich", "zsta
         "ksmlab_core.policy",
         "ksmlab_core.policy.registry",
         "ksmlab_core.simulation",
+        "ksmlab_core.testing.pytest_items",
         "ksmlab_core.workload.events",
         "ksmlab_plugins.swapin.remerge",
     ],
@@ -113,3 +114,11 @@ def test_nothing_heavy_comes_with_it(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_pytest_plugin_brings_nothing_along() -> None:
+    """pytest loads it in every project that has ksmlab installed."""
+    code = "import sys, pytest; before = {*sys.modules}; import ksmlab_core.testing.pytest_plugin; print(*{*sys.modules} - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()} - set(sys.stdlib_module_names)
+    assert loaded == {"ksmlab_core"}

@@ -58,8 +58,8 @@ def _series(seed: int, swapin: str) -> dict[str, Any]:
     climb = 6000 * (1 - np.exp(-time / (300 * MS)))
     saved = climb * (1 - lost * awake) + rng.normal(0, 30, SAMPLES)
     noise = rng.random(SAMPLES)
-    swapped_out = np.cumsum(20 * noise * (time > 400 * MS)).astype(np.int64)
-    swapped_in = np.cumsum(40 * noise * (awake > 0)).astype(np.int64)
+    swapped_out = np.cumsum(20 * noise * (time > 400 * MS) * (1 + lost * awake)).astype(np.int64)
+    swapped_in = np.cumsum(40 * noise * (awake > 0) * (0.6 + lost)).astype(np.int64)
     return {
         "time.elapsed": time,
         "machine.pages_saved": np.maximum(saved, 0).astype(np.int64),
@@ -72,7 +72,7 @@ def _series(seed: int, swapin: str) -> dict[str, Any]:
         "vm.pgfault": swapped_in * 3 + 20_000,
         "vm.pgmajfault": swapped_in,
         "time.fault_stall": time // 4 + swapped_in * 10_000,
-        "time.ksmd": time // 20,
+        "time.ksmd": time // 20 + swapped_in * int(5000 * lost),
         "time.kswapd": swapped_out * 12_000,
         "time.direct_reclaim": time // 50,
     }

@@ -139,7 +139,7 @@ def test_stars_are_where_welch_finds_a_difference(store: Callable[..., Path]) ->
     comparison = compare(of_folders([a, b]), ["vm.*"])
     told = {row[0]: row[2] for row in words.rows(comparison, comparison.points[0])}
     assert told == {"vm.cow": "8 * +14.29%*", "vm.pswpin": "1,101 *  +9.99%*", "vm.pswpout": "7 (   0.00%)"}
-    assert "of 2 tests about 0 would have a star by chance alone" in words.after(comparison)[1]
+    assert "of 2 tests about 0.1 would have a star by chance alone" in words.after(comparison)[1]
     assert "| vm.pswpin | 1,001 (0.00%) | 1,101 \\*+9.99%\\* | [+100, +100] |" in pages.markdown(comparison, [])
 
 
@@ -267,6 +267,27 @@ def test_settings_and_makers_that_differ_are_told(store: Callable[..., Path]) ->
     assert document(comparison)["settings"] == {"machine.frames": [["8192", "9999"]]}
     same = compare(of_folders([a, store("c", lambda spec: {"vm.pswpin": 2})]))
     assert words.before(same)[1:] == ["the settings are the same, and the versions: what differs comes of changed code"]
+
+
+def test_runs_that_should_be_the_same_and_are_not_are_told(store: Callable[..., Path]) -> None:
+    a, b = store("a", lambda spec: {"vm.pswpin": 1}), store("b", lambda spec: {"vm.pswpin": 2})
+    for root in (a, b):
+        manifest = root / "storm" / "kernel" / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"identity": "abc"}))
+    comparison = compare(of_folders([a, b]))
+    assert comparison.unexplained == 1
+    assert "1 of the pairs were made by the same, and differ" in words.before(comparison)[-1]
+
+
+def test_runs_on_a_kernel_are_not_exact(store: Callable[..., Path]) -> None:
+    a, b = store("a", lambda spec: {"vm.pgmajfault": 1}), store("b", lambda spec: {"vm.pgmajfault": 2})
+    assert "class=bad" in pages.html(compare(of_folders([a, b])), [])
+    manifest = b / "storm" / "kernel" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("ksmlab run storm.yaml", "ksmlab run storm.yaml --on kernel"))
+    comparison = compare(of_folders([a, b]))
+    assert not comparison.exact
+    assert words.before(comparison)[-1] == "runs on a kernel are among them, which are not the same each time"
+    assert "class=bad" not in pages.html(comparison, [])
 
 
 def test_a_metric_that_a_side_lacks(store: Callable[..., Path]) -> None:

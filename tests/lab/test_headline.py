@@ -1,9 +1,8 @@
-"""Headline figures, in words and in a table; and when a comparison says nothing."""
+"""Headline figures, in words and in a table."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from ksmlab_core.lab.collection import Collection, of_plan
 from ksmlab_core.lab.expectations import told
-from ksmlab_core.lab.headline import COLUMNS, change, columns_of, doubts, duration, mean_over_time, text
+from ksmlab_core.lab.headline import COLUMNS, change, columns_of, duration, mean_over_time, text
 from ksmlab_core.lab.table import print_table
 
 
@@ -88,34 +87,6 @@ def test_a_narrow_terminal_gets_the_table_on_its_side(collected: Collection, mon
     print_table(collected, stream)
     lines = [line.split("  ")[0].strip() for line in stream.getvalue().splitlines() if line.strip()]
     assert lines[-len(columns_of(collected)) :] == [column.title for column in columns_of(collected)]
-
-
-def test_a_sound_comparison_raises_no_doubt(collected: Collection) -> None:
-    assert doubts(collected) == []
-
-
-def test_runs_that_came_out_alike_are_named(collected: Collection) -> None:
-    runs = list(collected.runs)
-    runs[2] = replace(runs[2], result=replace(runs[2].result, metrics=dict(runs[1].result.metrics)))
-    runs[2].result.metrics["policy.swapin.asked"] = 5
-    (doubt,) = doubts(replace(collected, runs=runs))
-    assert doubt.startswith("2 runs came out the same in every counter: swapin remerge; swapin defer.")
-
-
-@pytest.mark.parametrize(
-    ("silent", "words"),
-    [
-        (("ksm.merges", "ksm.pages_sharing"), "No page was merged"),
-        (("vm.pswpout", "vm.pswpin"), "Nothing was swapped out"),
-        (("vm.pswpin",), "Nothing was swapped in"),
-    ],
-)
-def test_an_effect_that_never_happened_is_named(collected: Collection, silent: tuple[str, ...], words: str) -> None:
-    for run in collected.runs:
-        for name in silent:
-            run.result.metrics[name] = 0
-            run.result.series[name] = np.zeros(200, dtype=np.int64)
-    assert [doubt for doubt in doubts(collected) if doubt.startswith(words)]
 
 
 def test_seeds_tell_runs_apart_where_nothing_else_does(fake: ModuleType, make_plan: Any) -> None:

@@ -138,7 +138,7 @@ def test_a_policy_hears_what_became_of_its_victims_and_of_the_run(desk):
     - reclaim: all
     """
     metrics = desk.script(steps, "policies.reclaim=listening", plugin=plugin).metrics
-    assert counts(metrics) == {"reclaim.freed": 17, "reclaim.pinned": 1, "reclaim.locked": 2}
+    assert counts(metrics) == {"reclaim.freed": 17, "reclaim.pinned": 1, "reclaim.locked": 2, "reclaim.times_asked": 1}
     assert metrics["machine.frames_used"] == 3
 
 

@@ -147,3 +147,69 @@ def test_the_report_of_a_failed_run_holds_what_had_been_done(desk):
     assert result.metrics["machine.frames_free"] < 5
     assert len(result.series["time.elapsed"]) > 0
     assert [name for name, _ in desk.events][-2:] == ["run failed", "run finished"]
+
+
+def test_distinct_contents_are_what_no_sharing_can_go_below(desk):
+    """Twenty contents in three processes, ten of them merged; a page of zeros counts as one more."""
+    steps = """
+    - spawn: [a, b, c]
+    - mmap: {process: [a, b], area: heap, pages: 10, advise: mergeable}
+    - mmap: {process: c, area: heap, pages: 10}
+    - sample: empty
+    - write: {process: [a, b], area: heap, content: {cycle: 10}}
+    - write: {process: c, area: heap, content: {cycle: 10, from: 1}}
+    - sample: written
+    - scan: {passes: 2}
+    - write: {process: c, area: heap, pages: 0..4, content: zero}
+    - sample: merged
+    """
+    found = samples(desk.script(steps))
+    names = ("machine.contents_mapped", "machine.frames_mapped", "machine.pages_saved")
+    assert [[found[label][name] for name in names] for label in ("empty", "written", "merged")] == [
+        [0, 0, 0],
+        [20, 30, 0],
+        [16, 20, 10],
+    ]
+
+
+def test_of_the_periodic_samples_the_first_some_and_the_last_count_contents(desk):
+    steps = """
+    - spawn: a
+    - mmap: {process: a, area: heap, pages: 4}
+    - write: {process: a, area: heap, content: same}
+    - sleep: 500ms
+    """
+    counted = desk.script(steps, "measure.every=10ms").series["machine.contents_mapped"]
+    assert [nth for nth, value in enumerate(counted) if value == 1] == [*range(1, 32), 32, 40, 48, 51]
+    assert counted[0] == 0, "nothing is there before the script begins"
+
+
+ASKED = """
+- spawn: a
+- mmap: {process: a, area: heap, pages: 10, advise: mergeable}
+- write: {process: a, area: heap, content: unique}
+- scan: {passes: 1}
+- reclaim: all
+- read: {process: a, area: heap}
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked"),
+    [
+        ("reclaim=kernel", {}),
+        ("reclaim=lru", {"policy.reclaim.times_asked": 1}),
+        ("swapin=remerge", {"policy.swapin.times_asked": 2}),
+        ("scan=random", {"policy.scan.times_asked": 1}),
+    ],
+)
+def test_how_often_a_policy_was_asked_is_the_engines_count(desk, policy, asked):
+    metrics = desk.script(ASKED, f"policies.{policy}").metrics
+    assert {name: value for name, value in metrics.items() if name.endswith(".times_asked")} == asked
+
+
+def test_no_policy_counts_that_itself():
+    from ksmlab_core.policy import SwapinPolicy
+
+    with pytest.raises(ValueError, match="'times_asked' is counted by the engine"):
+        SwapinPolicy().count("times_asked")

@@ -157,6 +157,18 @@ def test_a_file_that_is_no_text_or_cannot_be_read_is_one_item_too(pytester: pyte
     assert said(result, "latin.yaml:20:11: the byte 0xe9 is not UTF-8")
 
 
+def test_a_fault_of_our_own_breaks_the_file_and_not_the_session(
+    write: Write, run_here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("a.yaml", SCRIPT)
+    write("test_other.py", "def test_a(): pass\n")
+    monkeypatch.setattr("ksmlab_core.testing.pytest_items.plans_of", lambda *_: 1 // 0)
+    result = run_here()
+    result.assert_outcomes(failed=1, passed=1)
+    assert said(result, "a.yaml: a fault in ksmlab itself:")
+    assert "ZeroDivisionError" in result.stdout.str()
+
+
 def test_names_and_values_of_any_kind_make_ids_that_can_be_typed(write: Write, run_here: Run) -> None:
     write(
         "größe = 3.yaml",

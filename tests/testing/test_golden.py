@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ksmlab_core.simulation
+from ksmlab_core.experiment import read_experiment
+from ksmlab_core.experiment.document import Document
+from ksmlab_core.experiment.yaml_reader import read_document
+from ksmlab_core.lab.golden import golden_of, settings_of
+from ksmlab_core.simulation import ENGINE_VERSION, RunResult
 from tests.testing.conftest import MINE, RUNS, SCRIPT, Run, outcomes, said
 
 Write = Callable[[str, str], None]
@@ -39,7 +46,7 @@ def test_a_golden_file_holds_every_integer_and_what_it_depends_on(golden: Path) 
     assert kept["metrics"]["1 merged"]["ksm.pages_sharing"] == 9
     assert kept["metrics"]["end"]["vm.swapin_remerges"] > 0
     assert all(list(some) == sorted(some) for some in kept["metrics"].values())
-    assert (kept["engine"], kept["plugins"]) == (ksmlab_core.simulation.ENGINE_VERSION, {"swapin mine": 1})
+    assert (kept["engine"], kept["plugins"]) == (ENGINE_VERSION, {"swapin mine": 1})
     assert json.loads((golden / f"{MY_RUNS[0]}.json").read_text())["plugins"] == {}
 
 
@@ -76,7 +83,7 @@ def test_changed_integers_are_written_only_with_a_higher_version(golden: Path, w
     ]
     [advice, _] = said(result, "not written: ")
     assert advice.startswith("not written: integers changed, but no version; raise that of what changed")
-    assert "ENGINE_VERSION of ksmlab_core.simulation (1)" in advice
+    assert f"ENGINE_VERSION of ksmlab_core.simulation ({ENGINE_VERSION})" in advice
     assert "version of swapin mine (mine.py:6: 1)" in advice
     assert texts(golden) == before
 
@@ -97,9 +104,12 @@ def test_a_new_engine_may_give_new_integers(golden: Path, run_here: Run, monkeyp
         path.write_text(path.read_text().replace('"ksm.pages_sharing": 9', '"ksm.pages_sharing": 8'))
     result = run_here("--regen")
     result.assert_outcomes(failed=4, passed=1)
-    assert said(result, "not written: ")[0].endswith("pytest --regen: ENGINE_VERSION of ksmlab_core.simulation (1)")
-    monkeypatch.setattr(ksmlab_core.simulation, "ENGINE_VERSION", 2)
-    assert "since then: engine 1 became 2; if the new figures are meant" in run_here().stdout.str()
+    assert said(result, "not written: ")[0].endswith(f"ENGINE_VERSION of ksmlab_core.simulation ({ENGINE_VERSION})")
+    monkeypatch.setattr(ksmlab_core.simulation, "ENGINE_VERSION", ENGINE_VERSION + 1)
+    assert (
+        f"since then: engine {ENGINE_VERSION} became {ENGINE_VERSION + 1}; if the new figures are meant"
+        in run_here().stdout.str()
+    )
     run_here("--regen").assert_outcomes(passed=5)
     run_here().assert_outcomes(passed=5)
 
@@ -220,19 +230,28 @@ def test_each_kernel_of_a_scenario_has_golden_results_of_its_own(
     assert {path.stem for path in (pytester.path / "golden" / "twins").iterdir()} == {"v6.1", "v6.8", "v6.18"}
 
 
-def test_a_capture_that_changed_is_something_else_that_is_asked() -> None:
+def test_a_capture_that_changed_is_something_else_that_is_asked(tmp_path: Path) -> None:
     """The digest of what was asked holds the contents of files that the workload names."""
-    from ksmlab_core.experiment import read_experiment
-    from ksmlab_core.lab.golden import golden_of
-    from ksmlab_core.simulation import RunResult
+    file = tmp_path / "x.yaml"
+    file.write_text("experiment: x\nkernel: seed\nworkload: {use: snapshot, capture: a.ksmcap}\n")
+    capture = Path(__file__).parents[2] / "experiments" / "captures" / "quickstart.ksmcap"
+    (tmp_path / "a.ksmcap").write_bytes(capture.read_bytes())
+    plan = read_experiment(file)
+    [spec] = plan.points
 
-    suites = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
-    plan = read_experiment(suites)
-    [spec, *_] = plan.points
-    blank = RunResult(spec.id, 1, {})
-    here = golden_of("x", plan, spec, blank)
-    from dataclasses import replace
+    def asked(**changed: Any) -> str:
+        settings = settings_of(read_document(file), None)
+        return golden_of("x", plan, replace(spec, **changed), settings, RunResult("x", 0, {})).asked
 
-    elsewhere = golden_of("x", plan, replace(spec, base_dir="/nowhere"), blank)
-    assert here.asked != elsewhere.asked
-    assert here.asked == golden_of("x", plan, replace(spec, file="other.yaml", experiment="y", id="z"), blank).asked
+    here = asked()
+    assert asked(file="other.yaml", experiment="y", id="z") == here
+    assert asked(seed=1) != here
+    (tmp_path / "a.ksmcap").write_bytes(b"something else")
+    assert asked() != here
+
+
+def test_a_setting_that_is_new_asks_for_nothing_else() -> None:
+    """A default that the engine did not know before is the engine's: it may not let other integers in."""
+    document = Document("x.yaml", {"kernel": "seed", "machine": {"swap": 0}, "workload": {}, "expect": [], "seed": 3})
+    assert settings_of(document, None) == {"kernel": "seed", "machine": {"swap": 0}, "workload": {}}
+    assert settings_of(document, "v6.18")["kernel"] == "v6.18"

@@ -26,6 +26,7 @@ def document(comparison: Comparison, rules: Sequence[Rule], violations: Sequence
         "by": sides.by,
         "identical": comparison.identical,
         "exact": comparison.exact,
+        "unexplained": comparison.unexplained,
         "settings": {key: [list(pair) for pair in pairs] for key, pairs in differing_settings(sides).items()},
         "made_by": differing_makers(sides),
         "differing": comparison.differing,

@@ -122,6 +122,10 @@ def _apart(comparison: Comparison) -> list[str]:
     told += [f"made by: {one}" for one in makers]
     if not (comparison.sides.by or told or comparison.identical) and comparison.exact:
         told.append("the settings are the same, and the versions: what differs comes of changed code")
+    if comparison.exact and comparison.unexplained:
+        told.append(
+            f"{comparison.unexplained:,} of the pairs were made by the same, and differ: a fault in ksmlab itself"
+        )
     if not comparison.exact:
         told.append("runs on a kernel are among them, which are not the same each time")
     return told
@@ -152,11 +156,10 @@ def after(comparison: Comparison) -> list[str]:
     if comparison.tests:
         told.append(
             f"* p < {SIGNIFICANT} in Welch's t-test; of {comparison.tests:,} tests about "
-            f"{comparison.tests * SIGNIFICANT:,.0f} would have a star by chance alone"
+            f"{comparison.tests * SIGNIFICANT:,.1f} would have a star by chance alone"
         )
-    methods = {
-        cell.interval.method for one in comparison.points for row in one.rows for cell in row.cells if cell.interval
-    }
+    found = [cell.interval for one in comparison.points for row in one.rows for cell in row.cells if cell.interval]
+    methods = {one.method for one in found if one.low < one.high}
     if methods:
         told.append(
             f"95 % intervals of the mean paired difference: {' and '.join(_METHODS[one] for one in sorted(methods))}"

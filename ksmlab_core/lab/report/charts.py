@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from ksmlab_core.lab.headline import duration
 from ksmlab_core.lab.report import svg
+from ksmlab_core.lab.report.axes import dash, numbers, short, time_unit
 
 if TYPE_CHECKING:
     from ksmlab_core.lab.collection import Collection
@@ -23,7 +23,7 @@ MOST_LINES = 8
 """More lines than this in one drawing cannot be told apart."""
 MOST_TIMELINES = 12
 MOST_BARS = 24
-_SAVED = "machine.pages_saved"
+SAVED = "machine.pages_saved"
 _POINTS = 400
 _MOST_PHASES = 60
 _LABEL_SHARE = 0.11
@@ -79,7 +79,7 @@ def saving_over_time(collection: Collection) -> Chart | None:
     runs = _runs_with_saving(collection)
     if not runs:
         return None
-    lines = [_thinned(run.series["time.elapsed"], run.series[_SAVED]) for run in runs[:MOST_LINES]]
+    lines = [thinned(run.series["time.elapsed"], run.series[SAVED]) for run in runs[:MOST_LINES]]
     with svg.style():
         figure, axes = _lines(runs, lines, "page frames saved", first=0)
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
@@ -93,7 +93,7 @@ def saving_against_first(collection: Collection) -> Chart | None:
     if len(runs) < 2:
         return None
     first, others = runs[0], runs[1:MOST_LINES]
-    lines = [_thinned(*_difference(run, first)) for run in others]
+    lines = [thinned(*_difference(run, first)) for run in others]
     with svg.style():
         figure, axes = _lines(others, lines, "more frames saved", first=1)
         axes.axhline(0, color=svg.colour(0), linewidth=1.2)
@@ -102,7 +102,7 @@ def saving_against_first(collection: Collection) -> Chart | None:
 
 
 def _runs_with_saving(collection: Collection) -> list[RunResult]:
-    return [run.result for run in collection.runs if _sampled(run.result, _SAVED)]
+    return [run.result for run in collection.runs if _sampled(run.result, SAVED)]
 
 
 def _legend(collection: Collection, runs: Sequence[RunResult], first: int) -> list[Legend]:
@@ -122,7 +122,7 @@ def _lines(
     axes.margins(x=0)
     _phases(axes, runs[0], scale)
     axes.set(xlabel=f"simulated time, {unit}", ylabel=title)
-    axes.yaxis.set_major_formatter(FuncFormatter(grouped))
+    numbers(axes.yaxis, 8)
     return figure, axes
 
 
@@ -130,8 +130,8 @@ def _difference(run: RunResult, first: RunResult) -> tuple[NDArray[Any], NDArray
     """What a run saves beyond the first, at those of its sample times at which both were running."""
     time = run.series["time.elapsed"]
     both = time <= first.series["time.elapsed"][-1]
-    base = np.interp(time[both], first.series["time.elapsed"], first.series[_SAVED].astype(np.float64))
-    return time[both], run.series[_SAVED][both] - base
+    base = np.interp(time[both], first.series["time.elapsed"], first.series[SAVED].astype(np.float64))
+    return time[both], run.series[SAVED][both] - base
 
 
 PARTS = (
@@ -159,7 +159,7 @@ def where_time_went(collection: Collection) -> Chart | None:
         for nth, (part, left) in enumerate(zip(width, np.cumsum(width, axis=0) - width, strict=True)):
             bars = np.arange(len(runs))
             axes.barh(bars, part / scale, left=left / scale, height=0.62, color=svg.colour(nth), edgecolor=svg.PAPER)
-        axes.set_yticks(np.arange(len(runs)), [_short(labels[run.id]) for run in runs])
+        axes.set_yticks(np.arange(len(runs)), [short(labels[run.id]) for run in runs])
         axes.invert_yaxis()
         axes.grid(False, axis="y")
         axes.set_xlabel(f"simulated time, {unit}")
@@ -192,8 +192,7 @@ def _timeline(run: RunResult, name: str, rows: Sequence[NDArray[np.float64]], to
         for nth, (axes, lane) in enumerate(zip(lanes, LANES, strict=True)):
             axes.stairs(rows[nth], edges, fill=True, color=svg.colour(nth), linewidth=0)
             axes.set_ylim(0, tops[nth] * 1.08 or 1)
-            axes.yaxis.set_major_locator(MaxNLocator(2, integer=True, min_n_ticks=1))
-            axes.yaxis.set_major_formatter(FuncFormatter(grouped))
+            numbers(axes.yaxis, 2)
             axes.set_title(lane.title, loc="left", fontsize=12, color=svg.INK, pad=3)
             axes.set_xlim(0, end / scale)
             axes.tick_params(axis="x", length=0)
@@ -229,38 +228,16 @@ def _phases(axes: Axes, run: RunResult, scale: float, *, named: bool = True) -> 
 def _name_phase(axes: Axes, at: float, name: str) -> None:
     """A phase's name, above the drawing and right of where it begins."""
     place: Any = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
-    axes.annotate(_short(name, 14), (at, 1), (3, 3), fontsize=10, color=svg.MUTED, annotation_clip=False, **place)
+    axes.annotate(short(name, 14), (at, 1), (3, 3), fontsize=10, color=svg.MUTED, annotation_clip=False, **place)
 
 
 def _sampled(run: RunResult, metric: str) -> bool:
     return metric in run.series and len(run.series[metric]) > 1
 
 
-def _thinned(time: NDArray[Any], values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """At most `_POINTS` of a series, the last among them."""
-    if len(time) <= _POINTS:
+def thinned(time: NDArray[Any], values: NDArray[Any], most: int = _POINTS) -> tuple[NDArray[Any], NDArray[Any]]:
+    """At most so many points of a series, the last among them."""
+    if len(time) <= most:
         return time, values
-    chosen = np.unique(np.linspace(0, len(time) - 1, _POINTS).round().astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(time) - 1, most).round().astype(np.int64))
     return time[chosen], values[chosen]
-
-
-def time_unit(ns: int) -> tuple[float, str]:
-    """The unit in which a span of simulated time is drawn, and its length in nanoseconds."""
-    for size, name in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
-        if ns >= 2 * size:
-            return size, name
-    return 1.0, "ns"
-
-
-def dash(nth: int) -> Any:
-    """Line styles, so that lines are told apart without their colours too."""
-    return ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))[nth % 4]
-
-
-def grouped(value: float, _: object = None) -> str:
-    """A number on an axis, thousands set apart; the second argument is matplotlib's and says nothing."""
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
-
-
-def _short(label: str, most: int = 34) -> str:
-    return label if len(label) <= most else f"{label[: most - 1]}…"

@@ -83,12 +83,31 @@ def _domesticated(svg: str, name: str, description: str) -> str:
     svg = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    wanted = set(re.findall(r'(?:href="|url\()#([^")]*)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in wanted else "", svg)
+    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
     svg = re.sub(r'\b(?:d|x|y|transform)="[^"]*"', lambda found: _DECIMALS.sub(r"\1", found[0]), svg)
     svg = re.sub(r"#0[0-5][0-9a-f]{4}\b", lambda found: _variable(found[0]), svg)
     svg = re.sub(r"(font-family:|font: [^;\"']*?px) [^;\"]*", r"\1 var(--font)", svg)
-    svg = re.sub(r"\s*\n\s*", "\n", svg)
+    svg = svg.replace("font-family: var(--font); ", "")
+    svg = _ungrouped(re.sub(r"\s*\n\s*", "\n", svg))
     head = f'<svg role="img" aria-label="{escape(description)}" '
     return re.sub(r'<svg (?:width="[^"]*"|height="[^"]*"|version="[^"]*"|\s)*', head, svg, count=1).strip()
+
+
+def _ungrouped(svg: str) -> str:
+    """Without groups that say nothing; matplotlib writes each tag of a group on a line of its own."""
+    kept: list[str] = []
+    says: list[bool] = []  # of the groups that are open
+    for line in svg.split("\n"):
+        if line == "<g/>" or (line == "</g>" and not says.pop()):
+            continue
+        if line.startswith("<g"):
+            says.append(line != "<g>")
+            if line == "<g>":
+                continue
+        kept.append(line)
+    return "\n".join(kept)
 
 
 def _variable(code: str) -> str:

@@ -41,6 +41,33 @@ write: {process: p0, area: m0, content: unique}
 scan: {passes: 9}
 scan: {pages: 9}
 """
+LOCKED_AND_FORKED = """
+spawn: p0
+mmap: {process: p0, area: m, pages: 200, advise: mergeable}
+mlock: {process: p0, area: m}
+fork: {process: p0, child: p3}
+scan: {passes: 2}
+"""
+FOUND_THROUGH_A_CHILD = """
+spawn: p0
+mmap: {process: p0, area: a, pages: 1}
+mmap: {process: p0, area: b, pages: 1}
+write: {process: p0, area: a, content: x}
+write: {process: p0, area: b, content: x}
+fork: {process: p0, child: p1}
+madvise: {process: p1, area: a, advice: mergeable}
+madvise: {process: p1, area: b, advice: mergeable}
+scan: {passes: 3}
+reclaim: all
+"""
+UNLOCKED_THOUGH_NOT_LOCKED = """
+spawn: p0
+mmap: {process: p0, area: m2, pages: 11}
+read: {process: p0, area: m2, pages: 8..10}
+munlock: {process: p0, area: m2, pages: 6..9}
+touch: {process: p0, area: m2, pages: 1..6}
+fork: {process: p0, child: p1}
+"""
 
 
 @pytest.mark.parametrize(
@@ -64,10 +91,28 @@ scan: {pages: 9}
             {"ksm.pages_scanned": 27, "ksm.full_scans": 31, "ksm.pages_skipped": 69},
             id="pages that smart scan passes over are not nothing",
         ),
+        pytest.param(
+            "smart_scan: 0, use_zero_pages: 1",
+            LOCKED_AND_FORKED,
+            {"ksm.ksm_zero_pages": 386, "machine.frames_mapped": 15},
+            id="a child keeps what waits in the batch of mlock when ksmd comes to it",
+        ),
+        pytest.param(
+            "smart_scan: 0",
+            FOUND_THROUGH_A_CHILD,
+            {"process.p0.resident_pages": 1, "process.p1.swapped_pages": 2, "machine.ksm_frames_mapped": 1},
+            id="reclaim does not come from the items of a child to its parent",
+        ),
+        pytest.param(
+            "smart_scan: 0",
+            UNLOCKED_THOUGH_NOT_LOCKED,
+            {"process.p1.resident_pages": 9, "machine.pages_saved": 11},
+            id="munlock of what is not locked does not cut an area",
+        ),
     ],
 )
 def test_the_machine_answers_as_the_kernel(tmp_path: Path, knobs: str, script: str, want: dict[str, int]) -> None:
-    """R-B-MAX-3, R-MLOCK-1, R-B-SMART-1."""
+    """R-B-MAX-3, R-MLOCK-1, R-B-SMART-1, R-B-MLOCK-1, R-B-OBJ-1, R-OBJ-6."""
     from ksmlab_core.experiment import read_experiment
     from ksmlab_core.simulation import run
 
