@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -120,7 +119,7 @@ def _narrowed(plan: Plan, only: Sequence[str]) -> Plan:
     unknown = [name for name in dict.fromkeys(only) if name not in known]
     if unknown:
         raise BadInput("\n".join(_no_such_run(plan, name, known) for name in unknown))
-    return replace(plan, points=[spec for spec in plan.points if spec.id in only])
+    return plan.keeping(lambda spec: spec.id in only)
 
 
 def _no_such_run(plan: Plan, name: str, known: Sequence[str]) -> str:

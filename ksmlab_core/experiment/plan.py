@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,10 +107,10 @@ class Plan:
         experiment: Name of the experiment.
         about: What it is to find out.
         file: The file.
-        points: The runs, in the order of the sweep, seeds fastest; with a shard, those of the shard.
+        points: The runs, in the order of the sweep, seeds fastest, or those of them that were asked for.
         registry: The policies and workloads that the file can choose from, its own plugins included.
         conformance: Of which suite it is a scenario, if it is one, and which kernels it holds for.
-        positions: With a shard, the place of each of its runs in the whole sweep, from 0.
+        positions: Where not all runs were asked for, the place of each in the whole sweep, from 0.
     """
 
     experiment: str
@@ -133,9 +134,13 @@ class Plan:
             number: Which shard, from 1.
             of: How many there are.
         """
-        mine = [place for place, spec in enumerate(self.points) if _shard_of(self.experiment, spec.id, of) == number]
-        positions = tuple(self.position(place) for place in mine)
-        return replace(self, points=[self.points[place] for place in mine], positions=positions)
+        return self.keeping(lambda spec: _shard_of(self.experiment, spec.id, of) == number)
+
+    def keeping(self, wanted: Callable[[RunSpec], bool]) -> Plan:
+        """Some of the runs, in the order of the sweep."""
+        kept = [place for place, spec in enumerate(self.points) if wanted(spec)]
+        positions = tuple(self.position(place) for place in kept)
+        return replace(self, points=[self.points[place] for place in kept], positions=positions)
 
 
 def _shard_of(experiment: str, run: str, of: int) -> int:

@@ -19,10 +19,10 @@ from ksmlab_core.lab.observers import Fault, tell_finished, tell_started
 from ksmlab_core.lab.once import Done, Simulate, Task
 from ksmlab_core.lab.restated import restated
 from ksmlab_core.lab.standing import Again, Standing, State, standings
-from ksmlab_core.lab.store import Store, Stored, read
+from ksmlab_core.lab.store import MANIFEST, Store, Stored, read, read_all
 
 if TYPE_CHECKING:
-    from ksmlab_core.experiment import Plan
+    from ksmlab_core.experiment import Plan, RunSpec
     from ksmlab_core.simulation import RunResult
 
 
@@ -70,13 +70,13 @@ class Campaign:
         self._store, self._log, self._simulate = store, log, simulate
         self._plans = plans
         self._commands = list(commands) or [""] * len(plans)
-        kept = None if again is Again.ALL else store
+        self._again = Again(again)
+        kept = None if self._again is Again.ALL else store
         self._row: list[tuple[int, int]] = []
         self._standing: list[Standing] = []
         for nth, plan in enumerate(plans):
             self._row += [(nth, point) for point in range(len(plan.points))]
             self._standing += standings(plan, kept, simulate)
-        self._again = Again(again)
         self._begun: dict[int, _Begun] = {}
         self._kept: dict[int, RunResult] = {}
 
@@ -91,21 +91,24 @@ class Campaign:
         for plan in self._plans:
             sweep(self._store.root / plan.experiment)
         wanted = {State.DONE, State.FAILED} if self._again is Again.NONE else {State.DONE}
-        for position, standing in enumerate(self._standing):
-            if standing.state in wanted:
-                self._take(self._store, position)
+        positions = [position for position, one in enumerate(self._standing) if one.state in wanted]
+        folders = [
+            self._store.place(self._spec(position).experiment, self._spec(position).id) for position in positions
+        ]
+        for position, stored in zip(positions, _read(folders), strict=True):
+            if stored is not None:
+                self._take(self._store, position, stored)
         return [(self._plans[self._row[position][0]], result) for position, result in self._kept.items()]
 
-    def _take(self, store: Store, position: int) -> None:
-        """Take one result over; one that cannot be read, or not be told in present words, is made again."""
+    def _spec(self, position: int) -> RunSpec:
+        nth, point = self._row[position]
+        return self._plans[nth].points[point]
+
+    def _take(self, store: Store, position: int, stored: Stored) -> None:
+        """Take one result over; one that cannot be told in present words is made again."""
         nth, point = self._row[position]
         plan = self._plans[nth]
-        spec = plan.points[point]
-        try:
-            stored = read(store.place(plan.experiment, spec.id))
-            told = restated(stored, plan, spec, plan.position(point), self._commands[nth])
-        except (BadInput, KeyError, TypeError, ValueError):  # torn, or somebody's own work
-            return
+        told = restated(stored, plan, self._spec(position), plan.position(point), self._commands[nth])
         if told is None:
             return
         self._kept[position], about = told
@@ -115,9 +118,10 @@ class Campaign:
     def _write_again(self, store: Store, stored: Stored, result: RunResult, about: dict[str, object]) -> None:
         aside = self._begin(store, stored.folder.parent.name, result.id)
         try:
-            shutil.copytree(stored.folder, aside.folder, dirs_exist_ok=True)
+            shutil.copytree(stored.folder, aside.folder, dirs_exist_ok=True, ignore=lambda *_: {MANIFEST})
             store.finish(aside.folder, result, about)
         except OSError as error:
+            store.abandon(aside.folder)
             raise ResultsNotWritten(str(stored.folder), f"results not written: {error.strerror or error}") from error
         finally:
             aside.released()
@@ -181,3 +185,18 @@ class Campaign:
         for position, (nth, _) in enumerate(self._row):
             found[nth].append(self._kept[position])
         return found
+
+
+def _read(folders: Sequence[Path]) -> list[Stored | None]:
+    """Read results that stand; None for one that is not whole."""
+    try:
+        return list(read_all(folders))
+    except BadInput:
+        return [_read_one(folder) for folder in folders]
+
+
+def _read_one(folder: Path) -> Stored | None:
+    try:
+        return read(folder)
+    except BadInput:
+        return None

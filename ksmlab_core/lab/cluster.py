@@ -29,9 +29,11 @@ from ksmlab_core.lab.workers import Refused, answer
 
 HOW_TO_GET_IT = "a Dask cluster needs one more package: pip install 'ksmlab[cluster]'"
 _CONNECT = 10
-"""Seconds to wait for the scheduler, and then for its first worker."""
+"""Seconds to wait for the scheduler."""
+_FIRST_WORKER = 30
+"""Seconds to wait for its first worker."""
 _WITHOUT_WORKERS = 60
-"""Seconds for which a cluster may be without any worker."""
+"""Seconds for which a cluster may be without any worker when it has had some."""
 _ONE_AT_A_TIME = threading.Lock()
 """Runs of one worker process go one after the other, however many threads it has."""
 
@@ -63,7 +65,7 @@ def in_cluster(tasks: Iterable[Task], cluster: Cluster) -> Results:
 
 def _alone(task: Task, cluster: Cluster) -> Done:
     """Do a run with nothing beside it that could be to blame when its workers die."""
-    with _connected(replace(cluster, workers=1)) as crew:
+    with _connected(replace(cluster, workers=1), _WITHOUT_WORKERS) as crew:
         future = crew.submit(task)
         try:
             return collected(crew, task, future)
@@ -141,8 +143,9 @@ class _Workers:
 
 
 @contextmanager
-def _connected(cluster: Cluster) -> Iterator[_Workers]:
+def _connected(cluster: Cluster, patience: float | None = None) -> Iterator[_Workers]:
     """The workers of a cluster; runs that are under way when the block is left are given up."""
+    patience = _FIRST_WORKER if patience is None else patience
     from distributed import Client
 
     connect: Any = Client  # without annotations of its own
@@ -152,7 +155,7 @@ def _connected(cluster: Cluster) -> Iterator[_Workers]:
         address: Any = cluster.address or stack.enter_context(_own(cluster.workers or 1))
         try:
             client = stack.enter_context(connect(address, timeout=_CONNECT, set_as_default=False))
-            client.wait_for_workers(1, timeout=_CONNECT)
+            client.wait_for_workers(1, timeout=patience)
         except TimeoutError as error:
             started = f"dask worker {cluster.address}"
             raise BadInput(f"{cluster.address}: no worker is there; start one with: {started}") from error
@@ -172,7 +175,7 @@ def _own(workers: int) -> Iterator[Any]:
 
     start: Any = LocalCluster  # without annotations of its own
     with start(
-        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
     ) as cluster:
         yield cluster
 

@@ -33,11 +33,12 @@ def restated(
         "experiment": plan.experiment,
         "about": plan.about,
         "file": str(plan.file),
-        "command": command,
         "position": position,
         "spec": spec.as_dict(),
     }
-    return result, stored.manifest | json.loads(json.dumps(words))
+    about = stored.manifest | json.loads(json.dumps(words))
+    # A command that differs by itself (another choice of runs, say) still does what the old one did.
+    return result, about if about == stored.manifest else about | {"command": command}
 
 
 def _moved_lines(old: Mapping[str, Any], spec: RunSpec) -> dict[int, int] | None:

@@ -133,7 +133,7 @@ def test_a_full_disk_wherever_it_is_met(ksmlab, swept, finished, monkeypatch):
     for fails_at in (1, 2, 3, 4, 6):
         seen.clear()
         opened.fails_at = fails_at
-        outcome = ksmlab("run", swept)
+        outcome = ksmlab("run", swept, "--fresh")
         assert outcome.status == 1
         [line] = outcome.err.splitlines()
         assert line.endswith("No space left on device")

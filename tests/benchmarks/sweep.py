@@ -115,6 +115,8 @@ def on_cluster(sweep: Sweep) -> str:
 @contextmanager
 def _cluster() -> Iterator[tuple[str, int]]:
     """A scheduler, and a `dask worker` that keeps two worker processes alive: address, and the latter's number."""
+    from distributed import Client
+
     dask, address = [sys.executable, "-m", "dask"], "tcp://localhost:8796"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with (
@@ -124,6 +126,8 @@ def _cluster() -> Iterator[tuple[str, int]]:
         ) as workers,
     ):
         try:
+            with Client(address, timeout=120, set_as_default=False) as client:
+                client.wait_for_workers(2, timeout=120)
             yield address, workers.pid
         finally:
             workers.terminate()

@@ -39,8 +39,15 @@ def cluster(fake: ModuleType) -> Iterator[Cluster]:
         dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}),
     ):
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
+        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local:
             yield Cluster(local.scheduler_address)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine processes take their time to start."""
+    for name in ("_CONNECT", "_FIRST_WORKER", "_WITHOUT_WORKERS"):
+        monkeypatch.setattr(module, name, 120)
 
 
 @pytest.fixture
@@ -217,7 +224,7 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, Any]]:
     code = (
         "import asyncio, sys\nfrom distributed import Scheduler\n"
         "async def serve():\n"
-        "    async with Scheduler(host='localhost', port=0, dashboard_address=None, dashboard=False) as scheduler:\n"
+        "    async with Scheduler(host='localhost', port=0, dashboard_address=':0', dashboard=False) as scheduler:\n"
         "        print(scheduler.address, flush=True)\n"
         "        await scheduler.finished()\n"
         "asyncio.run(serve())"
@@ -233,7 +240,7 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, Any]]:
 def test_a_cluster_without_workers_is_one_line(
     fake: ModuleType, here: Any, monkeypatch: pytest.MonkeyPatch, scheduler: tuple[str, Any]
 ) -> None:
-    monkeypatch.setattr(module, "_CONNECT", 3)
+    monkeypatch.setattr(module, "_FIRST_WORKER", 1)
     address, _ = scheduler
     with pytest.raises(BadInput, match=f"^{address}: no worker is there; start one with: dask worker {address}$"):
         carry_out(here(), simulate=fake.run, cluster=Cluster(address))

@@ -66,6 +66,7 @@ def test_what_stands_is_not_done_again(done: Done, make_plan: Any, tmp_path: Pat
         (one.id, one.metrics, one.samples) for one in first
     ]
     assert numbers(tmp_path / "out") == before
+    assert done(plan, command="ksmlab run storm.yaml --only kernel") == []
     assert manifests == [
         folder(tmp_path, name).joinpath("manifest.json").read_bytes() for name in ("kernel", "remerge")
     ]
