@@ -90,7 +90,8 @@ class _Workers:
 
     def _count(self) -> int:
         with self._reached():
-            return len(self._client.nthreads())
+            # As `nthreads`, which would wait for ever for a scheduler that died between question and answer.
+            return len(self._client.sync(self._client.scheduler.ncores, callback_timeout=_CONNECT))
 
     @contextmanager
     def _reached(self) -> Iterator[None]:

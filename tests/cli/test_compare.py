@@ -41,10 +41,10 @@ def test_the_policies_of_one_sweep(ksmlab, results: Path) -> None:
 
 
 def test_a_broken_rule_is_status_1(ksmlab, results: Path) -> None:
-    rules = ["--fail-if", "vm.pswpin < +1%", "--fail-if", "vm.pswpin > +900000000"]
+    rules = ["--fail-if", "vm.pswpin > -99%", "--fail-if", "vm.pswpin > +900000000"]
     told = ksmlab("compare", "before", "--by", "policies.swapin", "--base", "remerge", *rules)
     assert told.status == 1
-    assert [line.partition(": ")[2][:15] for line in told.err.splitlines()] == ["vm.pswpin < +1%"] * len(
+    assert [line.partition(": ")[2][:16] for line in told.err.splitlines()] == ["vm.pswpin > -99%"] * len(
         told.err.splitlines()
     )
     document = json.loads(
