@@ -30,6 +30,8 @@ from ksmlab_core.lab.workers import Refused, answer
 HOW_TO_GET_IT = "a Dask cluster needs one more package: pip install 'ksmlab[cluster]'"
 _CONNECT = 10
 """Seconds to wait for the scheduler."""
+_ANSWER = 10
+"""Seconds to wait for the scheduler's answer to a question."""
 _FIRST_WORKER = 30
 """Seconds to wait for its first worker."""
 _WITHOUT_WORKERS = 60
@@ -91,7 +93,7 @@ class _Workers:
     def _count(self) -> int:
         with self._reached():
             # As `nthreads`, which would wait for ever for a scheduler that died between question and answer.
-            return len(self._client.sync(self._client.scheduler.ncores, callback_timeout=_CONNECT))
+            return len(self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER))
 
     @contextmanager
     def _reached(self) -> Iterator[None]:

@@ -29,6 +29,11 @@ DEATHS = 2
 """Workers that a run may take with it before it has failed."""
 
 
+def path_of_workers() -> str:
+    """Where other processes find what this one has, the stand-in for the simulation among it."""
+    return os.pathsep.join([str(Path(__file__).parent), *sys.path])
+
+
 @pytest.fixture(scope="module")
 def cluster(fake: ModuleType) -> Iterator[Cluster]:
     """A real cluster: a scheduler, and two workers in processes of their own."""
@@ -38,7 +43,7 @@ def cluster(fake: ModuleType) -> Iterator[Cluster]:
         pytest.MonkeyPatch.context() as patch,
         dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}),
     ):
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+        patch.setenv("PYTHONPATH", path_of_workers())
         with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local:
             yield Cluster(local.scheduler_address)
 
@@ -230,7 +235,11 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, Any]]:
         "asyncio.run(serve())"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path_of_workers()},
     ) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), process
@@ -258,7 +267,7 @@ def test_a_cluster_that_goes_away_keeps_what_is_done(
     """The scheduler dies, or the last worker without anybody to start it again."""
     monkeypatch.setattr(module, "_WITHOUT_WORKERS", 2)
     address, process = scheduler
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    env = {**os.environ, "PYTHONPATH": path_of_workers()}
     words = ["worker", address, "--no-nanny", "--no-dashboard", "--nthreads", "1"]
     command = [sys.executable, "-m", "dask", *words]
     worker = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
