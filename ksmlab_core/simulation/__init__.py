@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENGINE_VERSION", "RunResult", "run"]
 
-ENGINE_VERSION: Final = 2
+ENGINE_VERSION: Final = 3
 """Of what the engine does (machine, clock, costs, streams): raised when equal specifications, policies and workloads
 give other integers than before. Golden results name it."""
 

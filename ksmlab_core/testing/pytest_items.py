@@ -197,7 +197,7 @@ class RunItem(pytest.Item):
         """What was not as it should be, and the command that shows it."""
         from ksmlab_core.cli.outcome import wrong
 
-        lines = wrong(self.point.plan, [result])
+        lines = wrong(replace(self.point.plan, points=[self.point.spec]), [result])
         if lines or not wants_golden(cast(ExperimentFile, self.parent)):
             return lines, self.point.command
         by = shlex.join(["pytest", "-p", "no:xdist", f"{self.point.plan.file}::{self.name}"])

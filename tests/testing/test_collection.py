@@ -192,6 +192,7 @@ def test_all_experiments_of_the_repository_are_collected_without_the_compiler() 
     assert "\nLOADED\n" in done.stdout
     ids = [line for line in done.stdout.splitlines() if ".yaml::" in line]
     files = {str(path.relative_to(ROOT)) for path in (ROOT / "experiments").rglob("*.yaml")}
+    files -= {name for name in files if name.startswith("experiments/sweeps/")}  # tests only when they are named
     assert {name.split("::")[0] for name in ids} == files
     assert len(set(ids)) == len(ids)
     assert [name for name in ids if name.endswith(("::broken-file", "::no-kernel"))] == []
