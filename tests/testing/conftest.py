@@ -78,6 +78,13 @@ def write(pytester: pytest.Pytester) -> Callable[[str, str], None]:
 Run = Callable[..., pytest.RunResult]
 
 
+@pytest.fixture(autouse=True)
+def _not_on_a_build_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one, pytest repeats whole messages in its summary, so that each would be found twice."""
+    for name in ("CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def run_here(pytester: pytest.Pytester) -> Run:
     """Calls pytest in this process, without workers (and without hypothesis, which would be imported anew each time)."""
