@@ -67,7 +67,8 @@ def _inner(function: Function, **options: Any) -> Function:
 
 def jit(function: Function) -> Function:
     """Compile `function` into whatever compiled code calls it."""
-    return _inner(function)
+    # Said, because numba would hand `inlined` down to what an inlined function calls, if that is compiled first then.
+    return _inner(function, forceinline=False)
 
 
 def inlined(function: Function) -> Function:

@@ -73,9 +73,7 @@ def test_the_watcher_is_killed(half_way: Running) -> None:
     assert not half_way.left()
 
 
-def test_the_run_and_its_watcher_are_killed(
-    half_way: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_run_and_its_watcher_are_killed(half_way: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run puts things back before it begins."""
     monkeypatch.chdir(tmp_path)  # a result of the same script that lies in the working folder would not be run again
     [watcher] = half_way.pids("watcher")

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,23 @@ def test_a_setting_that_cannot_be_compared_by(
     root = store("a", lambda spec: {"vm.pswpin": 1}, ("kernel", "remerge"), change=in_little)
     with pytest.raises(BadInput, match=said):
         by_setting(root, setting, base)
+
+
+def test_by_a_setting_of_unlike_experiments(store: Callable[..., Path]) -> None:
+    """What all of them have is compared within each; what only some have is said."""
+    cost: Metrics = lambda _spec: {"vm.pswpin": 1}  # noqa: E731
+    shelf = store("shelf", cost, ("kernel", "remerge", "defer"), experiment="one")
+    store("shelf", cost, ("copy", "remerge", "kernel"), experiment="two")
+    store("shelf", cost, ("copy", "defer"), experiment="three")
+    with pytest.raises(
+        BadInput, match=r"no two values of policies\.swapin in common; compare within one: .*one, .*two"
+    ):
+        by_setting(shelf, "policies.swapin")
+    rmtree(shelf / "three")
+    sides = by_setting(shelf, "policies.swapin")
+    assert set(sides.names) == {"kernel", "remerge"}
+    assert len(sides.points) == 2
+    assert {line.partition(":")[0] for line in sides.left_out} == {"policies.swapin defer", "policies.swapin copy"}
 
 
 def test_what_has_no_partner_and_what_failed_is_said(store: Callable[..., Path]) -> None:

@@ -104,10 +104,28 @@ def by_setting(folder: Path, setting: str, base: str | None = None) -> Sides:
             sides.setdefault(value_in_words(run.result.point[key]), []).append((place, run))
     if len(sides) < 2:
         raise BadInput(f"{folder}: {key} is {next(iter(sides))} in every run; there is nothing to compare it with")
-    if base is not None and base not in sides:
-        raise UnknownName(f"value of {key}", base, sides)
-    names = sorted(sides, key=lambda name: name != base) if base is not None else list(sides)
-    return _paired(names, key, [sides[name] for name in names])
+    common = _in_all_experiments(folder, key, sides)
+    if base is not None and base not in common:
+        raise UnknownName(f"value of {key}", base, common)
+    names = sorted(common, key=lambda name: name != base) if base is not None else common
+    found = _paired(names, key, [sides[name] for name in names])
+    found.left_out += [f"{key} {name}: not in every experiment of {folder}" for name in sides if name not in common]
+    return found
+
+
+def _in_all_experiments(folder: Path, key: str, sides: Mapping[str, list[tuple[_Place, Stored]]]) -> list[str]:
+    """The values that every experiment which sweeps the key has: unlike experiments may each have others."""
+    homes: dict[str, set[str]] = {}
+    for name, side in sides.items():
+        for _, run in side:
+            homes.setdefault(str(run.folder.parent), set()).add(name)
+    common = [name for name in sides if all(name in values for values in homes.values())]
+    if len(common) < 2:
+        raise BadInput(
+            f"{folder}: its experiments have no two values of {key} in common; compare within one: "
+            f"{', '.join(sorted(homes))}"
+        )
+    return common
 
 
 @dataclass(frozen=True)
