@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,18 @@ def test_the_pytest_plugin_brings_nothing_along() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()} - set(sys.stdlib_module_names)
     assert loaded == {"ksmlab_core"}
+
+
+def test_no_compiled_function_inherits_being_inlined() -> None:
+    """numba hands `forceinline` down to what it compiles first under an inlined function, which took minutes."""
+    rooms = [import_module(f"ksmlab_core.mm.{path.stem}") for path in sorted((CORE / "mm").glob("[!_]*.py"))]
+    inner = {
+        name: value.targetoptions
+        for room in rooms
+        for name, value in vars(room).items()
+        if "no_cfunc_wrapper" in getattr(value, "targetoptions", {})
+    }
+    if not inner:
+        pytest.skip("nothing is compiled")
+    assert len(inner) > 200
+    assert [name for name, chosen in inner.items() if "forceinline" not in chosen] == []
