@@ -115,15 +115,15 @@ def by_setting(folder: Path, setting: str, base: str | None = None) -> Sides:
 
 def _in_all_experiments(folder: Path, key: str, sides: Mapping[str, list[tuple[_Place, Stored]]]) -> list[str]:
     """The values that every experiment which sweeps the key has: unlike experiments may each have others."""
-    homes: dict[str, set[str]] = {}
+    values_of: dict[str, set[str]] = {}
     for name, side in sides.items():
         for _, run in side:
-            homes.setdefault(str(run.folder.parent), set()).add(name)
-    common = [name for name in sides if all(name in values for values in homes.values())]
+            values_of.setdefault(run.manifest["experiment"], set()).add(name)
+    common = [name for name in sides if all(name in values for values in values_of.values())]
     if len(common) < 2:
         raise BadInput(
             f"{folder}: its experiments have no two values of {key} in common; compare within one: "
-            f"{', '.join(sorted(homes))}"
+            f"{', '.join(sorted(values_of))}"
         )
     return common
 
